@@ -1,0 +1,101 @@
+"""The bundle's table of contents. Plain JSON, checked against this schema before anything in the bundle is used."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lamplighter.core.signature import Signature
+from lamplighter.metrics.score import Score
+
+FORMAT_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Feature(_Part):
+    """One number the monitor watches for each prediction.
+
+    Attributes:
+        name: column of the table, ``"brightness"``, ``"embedding[3]"``, ...
+        kind: ``category`` values are codes: index into ``categories``, ``len(categories)`` for unseen, NaN for missing.
+        origin: ``column`` of the raw row, statistic of the ``image``, or entry of the network's ``embedding``.
+    """
+
+    name: str
+    kind: Literal["numeric", "category"]
+    origin: Literal["column", "image", "embedding"]
+    categories: tuple[str, ...] = ()
+
+
+class Output(_Part):
+    """How the network's first output becomes an answer.
+
+    Attributes:
+        kind: ``classification``: softmax(logits / temperature); ``regression``: the values as they are.
+        labels: names of the classes, index by index.
+        targets: names of the predicted numbers.
+        temperature: fitted on the validation split (Guo et al. 2017); 1 when not calibrated.
+    """
+
+    kind: Literal["classification", "regression"]
+    labels: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    temperature: float = 1.0
+
+
+class Parity(_Part):
+    """Proof that the exported graph computes what was trained, from raw rows to answers.
+
+    Attributes:
+        max_abs: largest absolute difference of any output, torch against ONNX Runtime.
+        atol: the bound that had to hold.
+        batch_sizes: sizes tried.
+        rows: raw rows compared.
+        labels_equal: whether all labels were equal (regression: whether all values were within ``atol``).
+    """
+
+    max_abs: float
+    atol: float
+    batch_sizes: tuple[int, ...]
+    rows: int
+    labels_equal: bool
+
+
+class Manifest(_Part):
+    """``manifest.json``.
+
+    Attributes:
+        format_version: refused when newer than this program knows.
+        name: the model's name in URLs.
+        version: string, shown in every answer.
+        created: UTC time, ISO 8601.
+        signature: columns in, tensors, targets.
+        preprocessing: steps by catalog name, see ``lamplighter.data.preprocessing``.
+        outputs: names of the graph's outputs, in order.
+        output: how they become answers.
+        features: what the monitor watches, in the order of ``reference.npz``.
+        metrics: scores on the test split, the only place they come from.
+        parity: see `Parity`.
+        packages: versions the bundle was made with.
+        recipe: the resolved recipe.
+        files: name -> sha256 of every other file.
+    """
+
+    format_version: int
+    name: str
+    version: str
+    created: str
+    signature: Signature
+    preprocessing: tuple[dict[str, Any], ...]
+    outputs: tuple[str, ...]
+    output: Output
+    features: tuple[Feature, ...]
+    metrics: dict[str, Score]
+    parity: Parity
+    packages: dict[str, str]
+    recipe: dict[str, Any]
+    files: dict[str, str]

@@ -1,0 +1,29 @@
+"""``lamp predict``: a bundle over a file or a folder, streaming, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lamplighter.cli.options import Quiet
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder or .zip.")],
+    input: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="CSV, Parquet, JSONL, or images.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV, JSONL or Parquet, by its ending.")],
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Write what is wrong with a bad row into a column 'error' and go on.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every row of a file or every image of a folder."""
+    from lamplighter.bundle.runtime import load_bundle
+    from lamplighter.bundle.runtime.files import predict_file
+
+    count = predict_file(
+        load_bundle(bundle), input, out, on_error="skip" if skip_bad else "raise", progress=not quiet
+    )
+    typer.echo(f"{count:,} predictions: {out}")

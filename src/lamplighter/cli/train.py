@@ -1,0 +1,30 @@
+"""``lamp train``: a recipe becomes a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lamplighter.cli import options
+from lamplighter.cli.options import Import, Out, Quiet, RecipeArgument, Set
+
+
+def train(
+    recipe: RecipeArgument,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")] = False,
+    set: Set = None,
+    import_: Import = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model: writes checkpoints, metrics.jsonl, scores and report.html into a run directory."""
+    options.load_imports(import_)
+    from lamplighter.core.recipe import Recipe
+    from lamplighter.run import fit
+
+    run = fit(Recipe.load(recipe, set=set), out=out, resume=resume, force=force, progress=not quiet)
+    options.print_scores("Test scores:", run.metrics)
+    typer.echo(f"Report: {run.path / 'report.html'}")
+    typer.echo(f"Next: lamp export {run.path}")

@@ -1,0 +1,100 @@
+"""The names other people's code relies on. Adding is free; a change here needs a CHANGELOG entry."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import time
+
+import pytest
+
+import lamplighter as lamp
+from lamplighter.core.catalog import CATALOG
+from lamplighter.core.recipe import Recipe
+
+NAMES = {"Bundle", "LamplighterError", "Recipe", "Run", "fit", "load_bundle", "register", "serve"}
+VERBS = {
+    "up", "train", "evaluate", "predict", "export", "serve", "demo", "new", "recipes", "models", "schema", "topics",
+    "doctor",
+}  # fmt: skip
+COMPONENTS = {
+    "source": {"digits", "fashion-mnist", "image-folder", "image-table", "table"},
+    "augment": {"random-flip", "random-shift"},
+    "model": {"cnn", "mlp"},
+    "task": {"classification", "regression"},
+    "optimizer": {"adamw", "sgd"},
+    "schedule": {"constant", "one-cycle"},
+    "callback": {"early-stopping"},
+    "preprocess": {"decode-image", "resize", "stack-images", "encode-table"},
+    "format": {"onnx", "safetensors"},
+    "detector": {"univariate", "mmd"},
+    "sink": {"log", "webhook"},
+}
+PARAMETERS = {
+    "fit": ["recipe", "out"],
+    "load_bundle": ["path"],
+}
+METHODS = {
+    "Run": ["export", "metrics"],
+    "Bundle": ["predict"],
+    "Recipe": ["load"],
+}
+SECTIONS = {
+    "name", "seed", "device", "threads", "data", "augment", "model", "task", "train", "bundle", "serve", "monitor",
+}  # fmt: skip
+
+
+def test_top_level_names() -> None:
+    assert set(lamp.__all__) >= NAMES
+    for name in NAMES:
+        assert getattr(lamp, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lamp.nothing  # noqa: B018
+
+
+def test_parameters_and_methods() -> None:
+    for function, parameters in PARAMETERS.items():
+        assert list(inspect.signature(getattr(lamp, function)).parameters)[: len(parameters)] == parameters
+    for owner, names in METHODS.items():
+        for name in names:
+            assert hasattr(getattr(lamp, owner), name)
+
+
+def test_models_and_data_and_drift() -> None:
+    from lamplighter import data, models
+    from lamplighter.monitor import drift
+
+    assert {"cnn", "mlp"} <= set(models.list())
+    assert callable(models.create)
+    assert list(inspect.signature(drift.check).parameters)[:4] == ["reference", "current", "alpha", "seed"]
+    assert list(inspect.signature(data.Loader).parameters)[:4] == ["rows", "batch_size", "shuffle", "seed"]
+
+
+def test_recipe_sections_and_components() -> None:
+    assert set(Recipe.model_fields) >= SECTIONS
+    for kind, names in COMPONENTS.items():
+        assert set(CATALOG[kind]) >= names
+
+
+def run_lamp(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lamplighter", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_verbs_and_quick_help() -> None:
+    started = time.perf_counter()
+    shown = run_lamp("--help")
+    seconds = time.perf_counter() - started
+    assert shown.returncode == 0
+    for verb in VERBS:
+        assert f" {verb} " in shown.stdout
+    assert seconds < 5, "--help must not import torch (the promise of 0.5 s is measured in benchmarks, not here)"
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_explains_itself(verb: str) -> None:
+    shown = run_lamp(verb, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert "Usage" in shown.stdout
