@@ -1,0 +1,126 @@
+"""Softmax, reliability bins, ECE and temperature against scipy and a plain loop."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from scipy.special import softmax as scipy_softmax
+
+from lamplighter.core.errors import DataError
+from lamplighter.metrics.calibration import ece, ece_contributions, fit_temperature, reliability, softmax
+
+
+def _logits(n: int, k: int, seed: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose softmax is calibrated when ``scale`` is 1."""
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.normal(size=(n, k))
+    return scale * z, (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+
+
+def _ece_by_loop(p: np.ndarray, y: np.ndarray, bins: int) -> float:
+    edges, total = np.linspace(0, 1, bins + 1), 0.0
+    for m, (low, high) in enumerate(pairwise(edges)):
+        inside = [i for i in range(len(y)) if low < max(p[i]) <= high or (m == 0 and max(p[i]) == 0)]
+        if inside:
+            right = np.mean([np.argmax(p[i]) == y[i] for i in inside])
+            total += len(inside) / len(y) * abs(right - np.mean([max(p[i]) for i in inside]))
+    return total
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 7.0])
+def test_softmax_equals_scipy_and_survives_huge_logits(temperature: float) -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 7)) * np.logspace(-3, 4, 50)[:, None]
+    ours = softmax(logits.astype(np.float32), temperature)
+    theirs = scipy_softmax(logits.astype(np.float32).astype(np.float64) / temperature, axis=1)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=0, atol=1e-14)
+
+
+def test_softmax_of_no_rows() -> None:
+    assert softmax(np.empty((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+@pytest.mark.parametrize("decimals", [1, 2, 15])
+def test_ece_equals_a_plain_loop_on_bin_edges_too(bins: int, decimals: int) -> None:
+    logits, y = _logits(400, 3, seed=bins, scale=2)
+    p = np.round(softmax(logits), decimals)
+    assert ece(p, y, bins) == pytest.approx(_ece_by_loop(p, y, bins), abs=1e-12)
+    assert ece_contributions(p, y, bins).mean() == pytest.approx(ece(p, y, bins), abs=1e-12)
+
+
+def test_reliability_counts_every_row_once_and_gives_the_ece() -> None:
+    logits, y = _logits(500, 4, seed=3, scale=3)
+    curve = reliability(softmax(logits), y, bins=10)
+    assert curve.count.sum() == 500 and len(curve.edges) == 11
+    filled = curve.count > 0
+    assert ((curve.confidence > curve.edges[:-1]) & (curve.confidence <= curve.edges[1:]))[filled].all()
+    assert np.isnan(curve.accuracy[~filled]).all()
+    gap = np.abs(curve.accuracy - curve.confidence)[filled]
+    assert (gap * curve.count[filled]).sum() / 500 == pytest.approx(ece(softmax(logits), y, 10), abs=1e-12)
+
+
+def test_certain_and_right_is_perfectly_calibrated() -> None:
+    assert ece(np.eye(3), np.arange(3)) == 0.0
+    assert ece(np.eye(3), np.array([1, 2, 0])) == 1.0
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 3.0])
+@pytest.mark.parametrize("k", [2, 10])
+def test_temperature_agrees_with_scipy(scale: float, k: int) -> None:
+    logits, y = _logits(4000, k, seed=k, scale=scale)
+
+    def nll(t: float) -> float:
+        return float(-log_softmax(logits / t, axis=1)[np.arange(len(y)), y].mean())
+
+    best = minimize_scalar(nll, bounds=(0.01, 50), method="bounded", options={"xatol": 1e-10}).x
+    found = fit_temperature(logits, y)
+    assert found == pytest.approx(best, rel=1e-5)
+    assert nll(found) <= nll(best) + 1e-13
+    assert found == pytest.approx(scale, rel=0.1)
+
+
+def test_temperature_mends_overconfidence_and_keeps_every_answer() -> None:
+    logits, y = _logits(4000, 10, seed=0, scale=3)
+    t = fit_temperature(logits, y)
+    before, after = softmax(logits), softmax(logits, t)
+    assert ece(before, y) > 0.1 > 0.03 > ece(after, y)
+    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
+
+
+def test_temperature_of_float32_logits_with_extreme_scales() -> None:
+    logits, y = _logits(500, 3, seed=1)
+    for scale in (1e-2, 50.0):
+        found = fit_temperature((scale * logits).astype(np.float32), y)
+        assert found == pytest.approx(max(0.01, scale * fit_temperature(logits, y)), rel=1e-4)
+
+
+def test_temperature_where_no_best_one_exists() -> None:
+    assert fit_temperature(np.empty((0, 3)), np.empty(0, dtype=int)) == 1.0
+    assert fit_temperature(5 * np.eye(3), np.arange(3)) == 1.0  # without a mistake sharper is always better
+    assert fit_temperature(np.zeros((4, 3)), np.zeros(4, dtype=int)) == 1.0
+    assert fit_temperature(5 * np.eye(3), np.array([1, 2, 0])) == pytest.approx(100)  # worse than chance: flatten
+
+
+def test_temperature_of_a_single_mistake_is_finite() -> None:
+    logits = np.array([[4.0, 0.0]] * 999 + [[0.5, 0.0]])
+    y = np.array([0] * 999 + [1])
+    assert 0.01 < fit_temperature(logits, y) < 5
+
+
+def test_temperature_refuses_broken_input() -> None:
+    with pytest.raises(DataError, match="row 1: logits are not finite"):
+        fit_temperature(np.array([[0.0, 1.0], [np.nan, 1.0]]), np.array([0, 1]))
+    with pytest.raises(DataError, match="row 0: target 2"):
+        fit_temperature(np.zeros((1, 2)), np.array([2]))
+
+
+def test_no_rows() -> None:
+    nothing = np.empty((0, 3)), np.empty(0, dtype=int)
+    assert np.isnan(ece(*nothing))
+    assert reliability(*nothing).count.sum() == 0
+    assert ece_contributions(*nothing).shape == (0,)
