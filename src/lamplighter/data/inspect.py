@@ -1,0 +1,259 @@
+"""Looks at a table or a folder of images and writes a commented recipe that trains on it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamplighter.core import yaml
+from lamplighter.core.errors import DataError
+from lamplighter.data.tables import kinds
+from lamplighter.data.tables.reading import TableFile, read_table
+from lamplighter.data.tables.targets import Target, read_target
+from lamplighter.data.tables.values import DateOrder
+
+_SHOWN = 4
+_STEPS = 3000
+
+
+def describe(path: str | Path, target: str | None = None) -> str:
+    """The text of a recipe for a data set, with a comment on everything that was found.
+
+    Args:
+        path: a CSV or Parquet file, or a folder with one sub-folder of images for each class.
+        target: the column to predict; for tables only.
+
+    Returns:
+        YAML that `lamplighter.core.recipe.Recipe.parse` takes.
+
+    Raises:
+        DataError: the data cannot be trained on, or a table without ``target``.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        if target is not None:
+            raise DataError(f"{place}: a folder of images takes no target; its sub-folders' names are the classes")
+        return _describe_folder(place, str(path))
+    file = read_table(place)
+    if target is None:
+        raise DataError(f"{place}: say which column to predict: --target NAME; columns: {', '.join(file.columns)}")
+    return _describe_table(file, str(path), target)
+
+
+def _describe_table(file: TableFile, path: str, target: str) -> str:
+    blanks = sum(cell is None for cell in file.column(target))
+    goal = read_target(file, target, drop_blanks=True)
+    file = goal.file
+    order, chosen, notes = kinds.decide(file, target)
+    used = sum(kind != "ignore" for kind in chosen.values())
+    if not used:
+        reasons = "; ".join(notes) or "the table has no other"
+        raise DataError(f"{file.path}: no column is left to predict '{target}' from: {reasons}")
+    rows = int(0.7 * len(file))
+    batch = 32 if rows < 2_000 else 128 if rows < 50_000 else 512
+    hidden = "[32, 16]" if rows < 1_000 else "[64, 32]" if rows < 10_000 else "[128, 64]"
+    data = [
+        "  name: table",
+        f"  {_entry('path', path)}",
+        _line("  " + _entry("target", target), _about_target(goal)),
+        _line(f"  target_kind: {'category' if goal.labels else 'numeric'}", _about_kind(goal)),
+        *([_line("  drop_blank_targets: true", f"{blanks:,} rows have no target and are left out")] if blanks else []),
+        *_dialect(file, order, notes),
+        "  columns:  # numeric, category, boolean or date; ignore leaves a column out",
+        *(_line("    " + _entry(name, kind), _about_column(file, name, kind, order)) for name, kind in chosen.items()),
+        "  split: [0.7, 0.15, 0.15]  # train, val, test",
+        f"  batch_size: {batch}",
+    ]
+    return _recipe(
+        title=f"Predicts {_flat(target)} from {used} columns of {file.path.name} ({len(file):,} rows).",
+        name=file.path.stem,
+        data=data,
+        model=["  name: mlp", f"  hidden: {hidden}  # units of each hidden layer"],
+        task="classification" if goal.labels else "regression",
+        epochs=_epochs(rows, batch, most=100),
+        monitor=_monitor(goal),
+    )
+
+
+def _describe_folder(folder: Path, path: str) -> str:
+    from lamplighter.data.sources._images import decide_format
+    from lamplighter.data.sources.image_folder import _list
+
+    notes: list[str] = []
+    paths, labels, _ = _list(folder, notes)
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise DataError(f"{folder}: only one class ('{labels[0]}'); a folder for each of at least two is needed")
+    layout = decide_format(paths, None, "auto", "auto")
+    height, width = layout.size
+    rows = int(0.8 * len(paths))
+    batch = 32 if rows < 2_000 else 128
+    data = [
+        "  name: image-folder",
+        _line("  " + _entry("path", path), f"{len(paths):,} images in {len(counts)} classes: {_mix(counts)}"),
+        *(f"  # {_flat(note)}" for note in notes),
+        _line(f"  size: [{height}, {width}]", "height and width that every image is brought to"),
+        _line(f"  channels: {layout.channels}", {1: "gray", 3: "colour"}.get(layout.channels, "as the files have")),
+        _line(f"  bits: {layout.bits}", f"pixel values 0..{2**layout.bits - 1}"),
+        "  split: [0.8, 0.1, 0.1]  # train, val, test",
+        f"  batch_size: {batch}",
+    ]
+    stages = min(6, max(1, 2 + math.ceil(math.log2(max(height, width) / 32))))
+    augment = [
+        "augment:  # changes of the training images, drawn anew in every epoch",
+        f"  - {{name: random-shift, pixels: {max(1, min(height, width) // 16)}}}",
+        "  # - {name: random-flip}  # add it where left and right do not matter: not for letters, digits or signs",
+    ]
+    return _recipe(
+        title=f"Tells {len(counts)} classes of images apart ({len(paths):,} images in {folder.name}).",
+        name=folder.resolve().name,
+        data=data,
+        augment=augment,
+        model=["  name: cnn", "  width: 32", f"  stages: {stages}  # halvings of the resolution"],
+        task="classification",
+        epochs=_epochs(rows, batch, most=30),
+        monitor="{metric: accuracy, mode: max}",
+    )
+
+
+def _recipe(
+    title: str,
+    name: str,
+    data: list[str],
+    model: list[str],
+    task: str,
+    epochs: int,
+    monitor: str,
+    augment: Sequence[str] = (),
+) -> str:
+    lines = [
+        f"# {_flat(title)}",
+        "# Train, export, serve and monitor it: lamp up THIS_FILE",
+        f"name: {_slug(name)}",
+        "seed: 0",
+        "data:",
+        *data,
+        *augment,
+        "model:",
+        *model,
+        "task:",
+        f"  name: {task}",
+        "train:",
+        f"  epochs: {epochs}  # passes over the training rows; the best one is kept",
+        "  optimizer: {name: adamw, lr: 0.003, weight_decay: 0.05}",
+        "  schedule: {name: one-cycle}",
+        f"  monitor: {monitor}  # decides which epoch is best",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _dialect(file: TableFile, order: DateOrder | None, notes: list[str]) -> list[str]:
+    lines = []
+    if file.dialect:
+        lines += [
+            f"  {_entry('delimiter', file.dialect.delimiter)}",
+            f"  {_entry('encoding', file.dialect.encoding)}",
+            _line(f"  {_entry('decimal', file.dialect.decimal)}", "decimal sign"),
+        ]
+    if order:
+        doubt = next((note for note in notes if "date_order" in note), "")
+        words = "day first: 31/12/2024" if order == "dmy" else "month first: 12/31/2024"
+        lines.append(_line(f"  date_order: {order}", doubt or words))
+    return lines
+
+
+def _about_target(goal: Target) -> str:
+    if goal.labels:
+        return f"{len(goal.labels)} classes: {_mix(_label_counts(goal))}"
+    low, middle, high = np.quantile(goal.values, [0, 0.5, 1])
+    return f"{low:.6g} to {high:.6g}, median {middle:.6g}"
+
+
+def _about_kind(goal: Target) -> str:
+    if not goal.labels:
+        return "the number itself is predicted"
+    return next(
+        (note.partition(", ")[2] for note in goal.notes if "target_kind" in note), "one of the classes is predicted"
+    )
+
+
+def _about_column(file: TableFile, name: str, kind: str, order: DateOrder | None) -> str:
+    """What stands in a column: range or most frequent values, and how many are missing."""
+    if kind == "ignore":
+        return kinds.guess(file, name, order).note
+    column = kinds.typed(file, name, kind, order)
+    missing = sum(cell is None for cell in file.columns[name])
+    tail = f"; {missing:,} missing" if missing else ""
+    if kind == "numeric":
+        low, middle, high = np.nanquantile(column, [0, 0.5, 1])
+        return f"{low:.6g} to {high:.6g}, median {middle:.6g}{tail}"
+    if kind == "boolean":
+        return f"true in {np.nanmean(column):.0%}{tail}"
+    if kind == "date":
+        known = column[~np.isnat(column)].astype("datetime64[D]")
+        return f"{known.min()} to {known.max()}{tail}"
+    counts = Counter(text for text in column.tolist() if text is not None)
+    return f"{len(counts):,} values: {_mix(counts)}{tail}"
+
+
+def _label_counts(goal: Target) -> Counter[str]:
+    numbers = np.bincount(goal.values, minlength=len(goal.labels))
+    return Counter(dict(zip(goal.labels, numbers.tolist())))
+
+
+def _mix(counts: Counter[str]) -> str:
+    """The most frequent values with their numbers."""
+    shown = [f"{_flat(text)} ({count:,})" for text, count in counts.most_common(_SHOWN)]
+    return ", ".join(shown) + (", ..." if len(counts) > _SHOWN else "")
+
+
+def _monitor(goal: Target) -> str:
+    if not goal.labels:
+        return "{metric: rmse, mode: min}"
+    counts = _label_counts(goal)
+    uneven = max(counts.values()) > 2 * len(goal.values) / len(goal.labels)
+    return f"{{metric: {'balanced_accuracy' if uneven else 'accuracy'}, mode: max}}"
+
+
+def _epochs(rows: int, batch: int, most: int) -> int:
+    """So many that about `_STEPS` steps are taken, between 5 epochs and ``most``."""
+    return max(5, min(most, round(_STEPS / math.ceil(rows / batch))))
+
+
+def _entry(key: str, value: Any) -> str:
+    """``key: value`` on one line, quoted where YAML needs it."""
+    return f"{_scalar(key)}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    text = str(value)
+    plain = re.fullmatch(r"[A-Za-z_/.][\w ./()%+-]*(?<! )", text) and isinstance(yaml.scalar(text), str)
+    return text if plain else '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
+def _line(entry: str, comment: str) -> str:
+    return f"{entry}  # {_flat(comment)}" if comment else entry
+
+
+def _flat(text: str) -> str:
+    """One line of printable characters, fit for a comment."""
+    short = "".join(character if character.isprintable() else " " for character in text)
+    return short if len(short) <= 160 else short[:157] + "..."
+
+
+def _slug(stem: str) -> str:
+    """A name for run, bundle and URL: letters, digits, dots, hyphens and underscores."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+    return slug or "model"
