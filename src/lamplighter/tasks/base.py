@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lamplighter.core.export_spec import ExportSpec
@@ -19,14 +21,15 @@ class Loss:
 
     Attributes:
         value: scalar, the mean over what ``weight`` counts.
-        weight: rows (or tokens) in this micro-batch; losses are averaged over micro-batches and ranks by it.
+        weight: rows (or tokens) that count in this micro-batch; losses are averaged over micro-batches and ranks by
+            it. A tensor on the loss's device spares a wait for the device.
         optimizer: name of the optimizer that steps on it.
         metrics: detached scalars to log beside the loss, averaged with the same weight.
         retain_graph: keep the graph for a later phase.
     """
 
     value: Tensor
-    weight: float
+    weight: float | Tensor
     optimizer: str = "main"
     metrics: dict[str, Tensor] = field(default_factory=dict)
     retain_graph: bool = False
@@ -41,6 +44,9 @@ class Task(nn.Module):
     monitor: tuple[str, str] = ("loss", "min")
     """Metric and mode that decide which epoch is best when the recipe does not say."""
 
+    optimizers: tuple[str, ...] = ("main",)
+    """Names that ``Loss.optimizer`` may take; the trainer makes one optimizer for each."""
+
     def step(self, batch: Batch) -> Iterator[Loss]:
         """Yield the losses of one micro-batch; resumed after the optimizer of the yielded loss has stepped."""
         raise NotImplementedError
@@ -48,6 +54,9 @@ class Task(nn.Module):
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """Predictions and targets of one batch, first dimension rows (blank targets left out)."""
         raise NotImplementedError
+
+    def check_targets(self, y: Tensor) -> None:
+        """Look at all training targets before training; raise DataError when one cannot be learned."""
 
     def metrics(self, outputs: dict[str, np.ndarray]) -> dict[str, float]:
         """Metrics of a whole split from the concatenated results of `evaluate`, ``loss`` among them."""
@@ -64,3 +73,25 @@ class Task(nn.Module):
     def export(self) -> ExportSpec:
         """The network as the bundle needs it."""
         raise NotImplementedError
+
+
+def target_present(y: Tensor) -> Tensor:
+    """Which rows have a target: class index at least 0, or at least one number that is not NaN.
+
+    >>> target_present(torch.tensor([2, -1])), target_present(torch.tensor([[float("nan"), 1.0]]))
+    (tensor([ True, False]), tensor([True]))
+    """
+    if not y.is_floating_point():
+        return y >= 0
+    return ~torch.isnan(y).flatten(1).all(dim=1) if y.dim() > 1 else ~torch.isnan(y)
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """float32 instead of bfloat16 or float16; other types stay."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+def for_export(module: nn.Module) -> nn.Module:
+    """A copy on the CPU, in float32, contiguous, in eval mode, without gradients."""
+    exported = copy.deepcopy(module).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    return exported.requires_grad_(False)

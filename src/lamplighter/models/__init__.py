@@ -1,0 +1,48 @@
+"""Architectures by name. Lazy: listing them imports no torch.
+
+>>> from lamplighter import models
+>>> models.list()
+['cnn', 'mlp']
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+from typing import Any
+
+from lamplighter.core import registry
+from lamplighter.core.errors import LamplighterError
+
+
+def create(name: str, **keywords: Any) -> Any:
+    """A new ``torch.nn.Module``.
+
+    Args:
+        name: one of `list`.
+        **keywords: the constructor's parameters, those that a recipe's data would fill in (``in_channels``,
+            ``num_classes`` ...) among them.
+
+    Raises:
+        LamplighterError: unknown name or parameter, or a value that does not fit, with the nearest known word.
+
+    >>> create("mlp", in_features=4, num_classes=3, hidden=(8,)).head
+    Linear(in_features=8, out_features=3, bias=True)
+    """
+    from_data = registry.parameters_from_data(registry.get("model", name))
+    facts = {key: value for key, value in keywords.items() if key in from_data}
+    params = {key: value for key, value in keywords.items() if key not in from_data}
+    missing = [key for key in from_data if key not in facts and key in _required(name)]
+    if missing:
+        raise LamplighterError(f"model '{name}' needs {', '.join(missing)}: create('{name}', {missing[0]}=...)")
+    return registry.build("model", name, params, facts)
+
+
+def list() -> builtins.list[str]:
+    """Names of all architectures, one's own registered ones included."""
+    return registry.names("model")
+
+
+def _required(name: str) -> builtins.list[str]:
+    signature = inspect.signature(registry.get("model", name))
+    return [key for key, parameter in signature.parameters.items() if parameter.default is parameter.empty]

@@ -1,0 +1,114 @@
+"""One or more numbers for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamplighter.core.errors import DataError, TrainingError
+from lamplighter.core.export_spec import ExportSpec
+from lamplighter.core.registry import FromData
+from lamplighter.core.signature import Signature
+from lamplighter.data.source import Batch
+from lamplighter.losses.mse import mse
+from lamplighter.metrics import regression
+from lamplighter.metrics.score import Score
+from lamplighter.nn.exported import ExportedNetwork
+from lamplighter.nn.input_norm import InputNorm
+from lamplighter.nn.output_scale import OutputScale
+from lamplighter.tasks.base import Loss, Task, for_export, full_precision, target_present
+
+
+class Regression(Task):
+    """Trains a network to predict numbers, by mean squared error.
+
+    The network sees targets standardised by the training split; `evaluate` and the exported network answer in the
+    target's own units. ``loss`` is the squared error of the standardised numbers everywhere, so that targets of
+    different units weigh alike and the curves of train and validation can be compared; ``mae`` and ``rmse`` are in
+    units. Batches hold ``x`` and ``y`` (N, T) with NaN for a blank, which does not count.
+
+    Args:
+        model: maps normalised inputs to (N, T).
+        signature: of the data; all its targets are numeric.
+        input_statistics: mean and standard deviation of the inputs over the training split, per channel.
+        target_statistics: mean and standard deviation of each target over the training split.
+        seed: of the intervals of `scores`.
+
+    Raises:
+        DataError: a target is a category.
+    """
+
+    def __init__(
+        self,
+        model: Annotated[nn.Module, FromData],
+        signature: Annotated[Signature, FromData],
+        input_statistics: Annotated[tuple[Sequence[float], Sequence[float]] | None, FromData] = None,
+        target_statistics: Annotated[tuple[Sequence[float], Sequence[float]] | None, FromData] = None,
+        seed: Annotated[int, FromData] = 0,
+    ) -> None:
+        super().__init__()
+        categories = [target.name for target in signature.targets if target.kind == "category"]
+        if categories:
+            raise DataError(
+                f"task regression needs numeric targets, '{categories[0]}' is a category; "
+                "use task: {name: classification}, or have the data read it as a number"
+            )
+        self.targets = len(signature.targets)
+        self.norm: nn.Module = InputNorm(*input_statistics) if input_statistics else nn.Identity()
+        self.model = model
+        self.scale = OutputScale(*(target_statistics or ([0.0] * self.targets, [1.0] * self.targets)))
+        self.seed = seed
+
+    def step(self, batch: Batch) -> Iterator[Loss]:
+        y = self._two_dimensional(batch["y"])
+        value = mse(self._standardised_answer(batch), self.scale.standardise(y))
+        yield Loss(value, weight=(~torch.isnan(y)).sum())
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        """``value`` and ``y``, (N, T) each, in units, of the rows that have at least one target."""
+        y = self._two_dimensional(batch["y"])
+        present = target_present(y)
+        return {"value": self.scale(self._standardised_answer(batch))[present], "y": y[present]}
+
+    def check_targets(self, y: Tensor) -> None:
+        y = self._two_dimensional(y)
+        infinite = torch.isinf(y).nonzero()
+        if len(infinite):
+            row, column = infinite[0].tolist()
+            raise DataError(f"training row {row}, target {column}: the value is infinite; blanks are NaN")
+        if bool(torch.isnan(y).all(dim=0).any()):
+            column = int(torch.isnan(y).all(dim=0).nonzero()[0])
+            raise DataError(f"no row of the training split has a value for target {column}")
+
+    def metrics(self, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+        standardised = regression.metrics(*self._standardised(outputs))
+        return {**regression.metrics(outputs["value"], outputs["y"]), "loss": standardised["loss"]}
+
+    def scores(self, outputs: dict[str, np.ndarray]) -> dict[str, Score]:
+        standardised = regression.scores(*self._standardised(outputs), seed=self.seed)
+        in_units = regression.scores(outputs["value"], outputs["y"], seed=self.seed)
+        return {name: standardised[name] if name == "loss" else score for name, score in in_units.items()}
+
+    def export(self) -> ExportSpec:
+        network = ExportedNetwork(self.norm, self.model, self.scale)
+        return ExportSpec(for_export(network), "regression", ("value", "embedding") if network.embeds else ("value",))
+
+    def _standardised_answer(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.model(self.norm(batch["x"]))
+        # Without this check (N,) - (N, 1) would broadcast to (N, N) and train on nonsense.
+        if answer.shape != (len(batch["y"]), self.targets):
+            raise TrainingError(
+                f"the model's output has shape {tuple(answer.shape)}; regression needs (rows, {self.targets})"
+            )
+        return full_precision(answer)
+
+    def _standardised(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        mean, std = (buffer.double().cpu().numpy() for buffer in (self.scale.mean, self.scale.std))
+        return (outputs["value"] - mean) / std, (outputs["y"] - mean) / std
+
+    def _two_dimensional(self, y: Tensor) -> Tensor:
+        return y[:, None] if y.dim() == 1 else y

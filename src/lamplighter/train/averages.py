@@ -1,0 +1,93 @@
+"""Weighted means of what a task logs, summed without waiting for the device at each step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lamplighter.core.errors import TrainingError
+
+_KEEP = 256
+
+
+class Averages:
+    """Means over an epoch of losses and metrics.
+
+    Values stay on the device until `drain`, which fetches them all at once; sums are Python floats added in the order
+    of the steps, so the result does not depend on when they were fetched.
+
+    >>> averages = Averages()
+    >>> averages.add("loss", torch.tensor(2.0), 3, step=1)
+    >>> averages.add("loss", torch.tensor(4.0), 1, step=1)
+    >>> averages.means()
+    {'loss': 2.5}
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[str, Tensor, float | Tensor, int]] = []
+        self._sums: dict[str, list[float]] = {}
+        self.epoch = 1
+        self.last_loss = math.nan
+
+    def add(self, name: str, value: Tensor, weight: float | Tensor, step: int) -> None:
+        """Note one value.
+
+        Args:
+            name: ``loss``, or the name of a metric.
+            value: scalar, detached.
+            weight: rows it is the mean of.
+            step: the optimizer step it belongs to, counting from 1.
+        """
+        self._pending.append((name, value, weight, step))
+        if len(self._pending) >= _KEEP:
+            self.drain()
+
+    def drain(self) -> None:
+        """Fetch pending values and add them up.
+
+        Raises:
+            TrainingError: a loss is NaN or infinite; names epoch and step.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        values = torch.stack([value.reshape(()).float() for _, value, _, _ in pending]).tolist()
+        weights = _fetched([weight for _, _, weight, _ in pending])
+        for (name, _, _, step), value, weight in zip(pending, values, weights):
+            if name == "loss":
+                self.last_loss = value
+            if name.endswith("loss") and not math.isfinite(value):
+                raise TrainingError(
+                    f"epoch {self.epoch}, step {step}: the {name} is {value}; lower the learning rate "
+                    "(train.optimizer.lr), set train.precision: fp32, or look for extreme values in the data"
+                )
+            if weight > 0:
+                sums = self._sums.setdefault(name, [0.0, 0.0])
+                sums[0] += value * weight
+                sums[1] += weight
+
+    def means(self) -> dict[str, float]:
+        """Weighted mean of everything added since the last `reset`."""
+        self.drain()
+        return {name: total / weight for name, (total, weight) in self._sums.items()}
+
+    def reset(self, epoch: int) -> None:
+        """Forget everything: an epoch (counting from 1, named in errors) starts."""
+        self._pending, self._sums, self.epoch = [], {}, epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        self.drain()
+        return {name: list(sums) for name, sums in self._sums.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._pending = []
+        self._sums = {name: list(sums) for name, sums in state.items()}
+
+
+def _fetched(weights: list[float | Tensor]) -> list[float]:
+    tensors = [weight for weight in weights if isinstance(weight, Tensor)]
+    fetched = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [float(next(fetched)) if isinstance(weight, Tensor) else float(weight) for weight in weights]

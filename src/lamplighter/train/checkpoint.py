@@ -1,0 +1,139 @@
+"""Checkpoints: a folder of safetensors and JSON that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lamplighter.core import files
+from lamplighter.core.errors import RunError
+
+_TENSOR = "$tensor"
+
+
+def save(path: Path, module: nn.Module, state: dict[str, Any]) -> None:
+    """Write ``model.safetensors`` (parameters and buffers) and ``state.json`` with ``state.safetensors``.
+
+    Args:
+        path: the folder; replaced as a whole.
+        module: its ``state_dict`` holds tensors only.
+        state: nested dicts and lists of numbers, texts, None and tensors.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = _take_out(state, "", tensors)
+    with files.directory(path) as folder:
+        save_file({name: _plain(tensor) for name, tensor in module.state_dict().items()}, folder / "model.safetensors")
+        save_file({name: _plain(tensor) for name, tensor in tensors.items()}, folder / "state.safetensors")
+        (folder / "state.json").write_text(json.dumps(plain), encoding="utf-8")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint, after repairing what a kill in the middle of `save` may have left behind.
+
+    Replacing a folder takes two renames; between them the old one stands beside the empty place, as ``.last.*.old``.
+    """
+    if path.parent.is_dir():
+        retired = sorted(folder for folder in path.parent.glob(f".{path.name}.*.old") if any(folder.iterdir()))
+        if retired and not path.exists():
+            retired[0].rename(path)
+        for leftover in [*path.parent.glob(f".{path.name}.*.old"), *path.parent.glob(f".{path.name}.*.tmp")]:
+            shutil.rmtree(leftover)
+    return (path / "state.json").is_file()
+
+
+def load_model(path: Path, module: nn.Module) -> None:
+    """Copy the checkpoint's parameters and buffers into ``module``, which keeps its memory layout.
+
+    Raises:
+        RunError: no checkpoint, a damaged one, or one of another network.
+    """
+    saved = _tensors(path / "model.safetensors")
+    own = module.state_dict()
+    differing = sorted(
+        {*saved, *own} - {name for name in saved if name in own and saved[name].shape == own[name].shape}
+    )
+    if differing:
+        raise RunError(f"{path}: belongs to another network: '{differing[0]}' differs ({len(differing)} tensors do)")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(saved[name])
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The nested state that `save` was given, tensors on the CPU."""
+    try:
+        plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot read the checkpoint: {error}") from None
+    tensors = _tensors(path / "state.safetensors")
+    return cast(dict[str, Any], _put_back(plain, tensors))
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer remembers of each parameter (in the order of its groups); settings are not part of it."""
+    state = optimizer.state_dict()["state"]
+    return {str(index): dict(entries) for index, entries in state.items()}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue with what `optimizer_state` gave.
+
+    safetensors keeps values but not memory layout. A fused step reads parameter and state in memory order, so a
+    channels_last parameter with a contiguous momentum would be updated with the wrong numbers. Hence each entry of
+    the parameter's shape is copied into a tensor laid out like the parameter.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    restored: dict[int, dict[str, Any]] = {}
+    for index, entries in state.items():
+        parameter = parameters[int(index)]
+        restored[int(index)] = {name: _laid_out(value, parameter) for name, value in entries.items()}
+    optimizer.load_state_dict({"state": restored, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    if isinstance(value, Tensor) and value.shape == parameter.shape and value.dim() > 0:
+        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    return value
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU that shares no memory (safetensors refuses tensors that do)."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _take_out(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """``value`` with every tensor moved into ``tensors`` and a reference in its place."""
+    if isinstance(value, Tensor):
+        tensors[path] = value
+        return {_TENSOR: path}
+    if isinstance(value, dict):
+        return {
+            str(key): _take_out(item, f"{path}/{key}" if path else str(key), tensors) for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_take_out(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+    return value
+
+
+def _put_back(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_TENSOR}:
+            return tensors[value[_TENSOR]]
+        return {key: _put_back(item, tensors) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_put_back(item, tensors) for item in value]
+    return value
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: cannot read the checkpoint: {error}") from None

@@ -1,0 +1,121 @@
+"""The directory of a run: which one, whether it may be used, and whether it belongs to this recipe."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lamplighter.core.errors import RunError
+from lamplighter.core.recipe import Recipe
+
+REQUESTED = "requested.yaml"
+"""The recipe as it was asked for; ``recipe.yaml`` beside it has every decision written out."""
+
+
+def open_folder(recipe: Recipe, out: Path | None, resume: bool, force: bool) -> tuple[Path, Recipe | None]:
+    """Make or find the directory of a run.
+
+    Args:
+        recipe: what is to be trained.
+        out: the directory, or None for the next free (with ``resume``: the newest) number under ``runs/<name>``.
+        resume: go on in a directory that exists; starts over when nothing was saved in it yet.
+        force: empty a directory that holds a run.
+
+    Returns:
+        The directory, and the resolved recipe to go on with (None: start from the beginning).
+
+    Raises:
+        RunError: the directory is in the way, is no run, or was made by another recipe.
+    """
+    if resume and force:
+        raise RunError("--resume goes on and --force starts over; give one of them")
+    if out is None:
+        out = _newest(recipe.name) if resume else _next_free(recipe.name)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: this is a file; --out names a directory")
+    resolved = None
+    if out.is_dir() and any(out.iterdir()):
+        resolved = _reuse(recipe, out, resume, force)
+    out.mkdir(parents=True, exist_ok=True)
+    if resolved is None:
+        recipe.save(out / REQUESTED)
+    return out, resolved
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on with a run."""
+    path = shlex.quote(str(folder))
+    return f"lamp train {path}/recipe.yaml --out {path} --resume"
+
+
+def differences(asked: Recipe, made: Recipe) -> list[str]:
+    """Keys at which two recipes differ, one line each.
+
+    >>> one = Recipe.parse("{name: a, data: {name: digits}, model: {name: mlp}, task: {name: classification}}")
+    >>> differences(one.with_(seed=3), one)
+    ['seed: 3, the run has 0']
+    """
+    ours, theirs = _flat(asked.to_dict()), _flat(made.to_dict())
+    lines = []
+    for key in {**theirs, **ours}:
+        if ours.get(key, "nothing") != theirs.get(key, "nothing"):
+            lines.append(f"{key}: {ours.get(key, 'nothing')}, the run has {theirs.get(key, 'nothing')}")
+    return lines
+
+
+def _reuse(recipe: Recipe, out: Path, resume: bool, force: bool) -> Recipe | None:
+    is_run = (out / REQUESTED).is_file() or (out / "recipe.yaml").is_file()
+    if (resume or force) and not is_run:
+        raise RunError(f"{out}: not empty, and not a run; choose another --out")
+    if force:
+        for entry in out.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        return None
+    if not resume:
+        raise RunError(f"{out}: not empty; add --resume to go on, --force to start over, or choose another --out")
+    made = [Recipe.load(out / name) for name in (REQUESTED, "recipe.yaml") if (out / name).is_file()]
+    found = min((differences(recipe, each) for each in made), key=len)
+    if found:
+        listed = "\n  ".join(found)
+        raise RunError(
+            f"{out}: was made by another recipe; resume with its own ({resume_command(out)}), or choose another "
+            f"--out. The differences:\n  {listed}"
+        )
+    return made[-1] if (out / "recipe.yaml").is_file() else None
+
+
+def _next_free(name: str) -> Path:
+    parent = Path("runs") / name
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max(_numbers(parent), default=0) + 1
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:  # another run took it this moment
+            number += 1
+        else:
+            return parent / str(number)
+
+
+def _newest(name: str) -> Path:
+    parent = Path("runs") / name
+    numbers = _numbers(parent) if parent.is_dir() else []
+    if not numbers:
+        raise RunError(f"{parent}: no run to resume; train without --resume, or say which with --out")
+    return parent / str(max(numbers))
+
+
+def _numbers(parent: Path) -> list[int]:
+    return [int(entry.name) for entry in parent.iterdir() if entry.name.isdigit()]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": "1"}``."""
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{path}.{key}" if path else key).items()}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{path}.{i}").items()}
+    return {path: json.dumps(value, ensure_ascii=False)}

@@ -1,0 +1,113 @@
+"""Which directory a run gets, and when one that exists may be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lamplighter.core.errors import RunError
+from lamplighter.core.recipe import Recipe
+from lamplighter.train.run_folder import REQUESTED, differences, open_folder
+
+RECIPE = Recipe.parse("{name: demo, data: {name: digits}, model: {name: mlp}, task: {name: classification}}")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_next_free_number() -> None:
+    for number in ("1", "2", "3"):
+        path, resolved = open_folder(RECIPE, None, False, False)
+        assert path == Path("runs/demo") / number
+        assert resolved is None
+        assert Recipe.load(path / REQUESTED) == RECIPE
+    Path("runs/demo/17").mkdir()
+    Path("runs/demo/notes").mkdir()
+    assert open_folder(RECIPE, None, False, False)[0] == Path("runs/demo/18")
+
+
+def test_resume_without_a_directory_takes_the_newest() -> None:
+    for _ in range(10):
+        open_folder(RECIPE, None, False, False)
+    assert open_folder(RECIPE, None, True, False)[0] == Path("runs/demo/10")
+
+
+def test_nothing_to_resume_is_an_error() -> None:
+    with pytest.raises(RunError, match="no run to resume"):
+        open_folder(RECIPE, None, True, False)
+
+
+def test_a_directory_in_the_way_is_refused_and_left_alone() -> None:
+    Path("out").mkdir()
+    Path("out/letter.txt").write_text("mine")
+    with pytest.raises(RunError, match="add --resume to go on, --force to start over"):
+        open_folder(RECIPE, Path("out"), False, False)
+    for resume, force in ((True, False), (False, True)):
+        with pytest.raises(RunError, match="not empty, and not a run"):
+            open_folder(RECIPE, Path("out"), resume, force)
+    assert Path("out/letter.txt").read_text() == "mine"
+
+
+def test_an_empty_or_missing_directory_is_taken() -> None:
+    Path("empty").mkdir()
+    for name in ("empty", "deep/missing"):
+        for resume in (False, True):
+            path, resolved = open_folder(RECIPE, Path(f"{name}{resume}") if resume else Path(name), resume, False)
+            assert (path / REQUESTED).is_file()
+            assert resolved is None
+
+
+def test_a_file_is_no_directory() -> None:
+    Path("out").write_text("x")
+    with pytest.raises(RunError, match="this is a file"):
+        open_folder(RECIPE, Path("out"), False, False)
+
+
+def test_force_empties_a_run() -> None:
+    open_folder(RECIPE, Path("out"), False, False)
+    Path("out/checkpoints/last").mkdir(parents=True)
+    Path("out/metrics.jsonl").write_text("{}\n")
+    open_folder(RECIPE, Path("out"), False, True)
+    assert [entry.name for entry in Path("out").iterdir()] == [REQUESTED]
+
+
+def test_resume_and_force_exclude_each_other() -> None:
+    with pytest.raises(RunError, match="give one of them"):
+        open_folder(RECIPE, Path("out"), True, True)
+
+
+def test_resume_gives_the_resolved_recipe_to_either_recipe() -> None:
+    open_folder(RECIPE, Path("out"), False, False)
+    resolved = RECIPE.with_(threads=1, device="cpu")
+    resolved.save(Path("out/recipe.yaml"))
+    for asked in (RECIPE, resolved):
+        assert open_folder(asked, Path("out"), True, False) == (Path("out"), resolved)
+
+
+def test_resume_before_anything_was_decided_starts_over() -> None:
+    open_folder(RECIPE, Path("out"), False, False)
+    assert open_folder(RECIPE, Path("out"), True, False) == (Path("out"), None)
+
+
+def test_resume_with_another_recipe_shows_the_difference() -> None:
+    open_folder(RECIPE, Path("out"), False, False)
+    RECIPE.with_(threads=1, device="cpu").save(Path("out/recipe.yaml"))
+    other = RECIPE.with_(seed=3, train={**RECIPE.train.model_dump(), "epochs": 99})
+    with pytest.raises(RunError) as caught:
+        open_folder(other, Path("out"), True, False)
+    lines = str(caught.value).splitlines()
+    assert "was made by another recipe" in lines[0] and "--resume" in lines[0]
+    assert sorted(lines[1:]) == ["  seed: 3, the run has 0", "  train.epochs: 99, the run has 10"]
+
+
+def test_differences_name_added_and_missing_keys() -> None:
+    flip = RECIPE.with_(augment=[{"name": "random-flip"}])
+    assert differences(flip, RECIPE) == [
+        "augment: nothing, the run has []",
+        'augment.0.name: "random-flip", the run has nothing',
+        "augment.0.p: 0.5, the run has nothing",
+    ]
+    assert differences(RECIPE, RECIPE) == []
