@@ -1,0 +1,111 @@
+"""What each number of the report is called, and what it means to someone who meets it for the first time."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from lamplighter.metrics.score import Score
+
+Style = Literal["percent", "fraction", "unit"]
+
+
+class Meaning(NamedTuple):
+    """Words for one metric.
+
+    Attributes:
+        title: as people say it.
+        text: one sentence.
+        style: ``percent``, ``fraction`` (three decimals) or ``unit`` (four digits that count).
+    """
+
+    title: str
+    text: str
+    style: Style = "unit"
+
+
+_CLASSIFICATION = {
+    "accuracy": Meaning("Accuracy", "Share of rows whose answer is right.", "percent"),
+    "balanced_accuracy": Meaning(
+        "Balanced accuracy",
+        "The same, computed for each class and averaged: rare classes count as much as common ones.",
+        "percent",
+    ),
+    "f1_macro": Meaning(
+        "F1, mean of classes",
+        "Low when the model misses rows of a class or gives the class to others. 1 is perfect.",
+        "fraction",
+    ),
+    "roc_auc": Meaning(
+        "ROC-AUC",
+        "Chance that a row of a class gets a higher score for it than a row of another class. 0.5 is a coin.",
+        "fraction",
+    ),
+    "loss": Meaning(
+        "Log-loss",
+        "How surprised the model is by the right answers: 0 is perfect, being sure and wrong costs most.",
+        "fraction",
+    ),
+    "brier": Meaning(
+        "Brier score",
+        "Squared distance between stated probabilities and what turned out to be true. 0 is perfect.",
+        "fraction",
+    ),
+    "ece": Meaning(
+        "Calibration error",
+        "Mean gap between stated confidence and share of right answers (ECE). 0 is honest.",
+        "fraction",
+    ),
+}
+_REGRESSION = {
+    "rmse": Meaning("RMSE", "Typical size of an error in the target's own unit; large errors weigh more."),
+    "mae": Meaning("Mean absolute error", "How far an answer is off on average, in the target's own unit."),
+    "r2": Meaning(
+        "R²",
+        "Share of the target's ups and downs that is explained: 1 is perfect, 0 no better than the mean.",
+        "fraction",
+    ),
+    "loss": Meaning("Mean squared error", "Mean of the squared errors, which is what training made small."),
+}
+
+
+def meaning(name: str, classification: bool) -> Meaning:
+    """Words for a metric; one that is not known here keeps its name.
+
+    >>> meaning("r2", classification=False).title, meaning("perplexity", classification=True).title
+    ('R²', 'perplexity')
+    """
+    return (_CLASSIFICATION if classification else _REGRESSION).get(name, Meaning(name, ""))
+
+
+def order(names: list[str], classification: bool) -> list[str]:
+    """Most telling first; unknown ones last, as they come.
+
+    >>> order(["mine", "loss", "accuracy"], classification=True)
+    ['accuracy', 'loss', 'mine']
+    """
+    known = list(_CLASSIFICATION if classification else _REGRESSION)
+    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+
+def figure(value: float, style: Style = "unit") -> str:
+    """A number as a person would write it.
+
+    >>> figure(0.97213, "percent"), figure(0.97213, "fraction")
+    ('97.2%', '0.972')
+    >>> figure(0.0123456), figure(152.249), figure(1234567.8), figure(2.5e10)
+    ('0.01235', '152.2', '1,234,568', '2.5e+10')
+    """
+    if style == "percent":
+        return f"{value:.1%}"
+    if style == "fraction":
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def interval(score: Score, style: Style = "unit") -> str:
+    """``low to high`` of a score.
+
+    >>> interval(Score(value=0.9, n=100, low=0.8256, high=0.9448), "percent")
+    '82.6% to 94.5%'
+    """
+    return f"{figure(score.low, style)} to {figure(score.high, style)}"

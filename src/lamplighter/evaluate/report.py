@@ -1,0 +1,150 @@
+"""``report.html``: one self-contained page about a trained model, for someone who is new to deep learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from lamplighter.core import files, yaml
+from lamplighter.core.signature import Signature
+from lamplighter.evaluate.classified import classified
+from lamplighter.evaluate.glossary import figure, interval, meaning, order
+from lamplighter.evaluate.learning import learning
+from lamplighter.evaluate.regressed import regressed
+from lamplighter.metrics.score import Score
+
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_report(
+    path: Path,
+    *,
+    recipe: dict[str, Any],
+    history: list[dict[str, Any]],
+    outputs: dict[str, np.ndarray],
+    scores: dict[str, Score],
+    signature: Signature,
+    raw: Callable[[np.ndarray], list[Any]],
+    temperature: float = 1.0,
+    split: str = "test",
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        recipe: the resolved recipe as plain data.
+        history: records of ``metrics.jsonl``; may be empty.
+        outputs: of the rows with a target, in the order that ``raw`` knows: ``logits`` (N, K) before the temperature
+            and ``y`` (N,); or ``value`` and ``y``, (N, T).
+        scores: with intervals, from calibrated outputs.
+        signature: names of inputs, targets and labels.
+        raw: positions among the N rows -> those rows as a client would send them.
+        temperature: fitted on validation rows; 1 for none.
+        split: name of the split that the outputs are of.
+    """
+    classification = "logits" in outputs
+    n = len(outputs["y"])
+    view: dict[str, Any] = {}
+    if n:
+        view = (
+            classified(outputs, signature, raw, temperature) if classification else regressed(outputs, signature, raw)
+        )
+    curves = learning(history, recipe, classification)
+    page = _PAGES.get_template("report.html").render(
+        name=recipe.get("name", "model"),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        split=split,
+        n=n,
+        classification=classification,
+        labels=signature.labels,
+        targets=[target.name for target in signature.targets],
+        scores=_scores(scores, classification),
+        curves=curves,
+        facts=_facts(recipe, curves),
+        recipe=yaml.dump(recipe),
+        view=view,
+    )
+    files.write_text(path, page)
+
+
+def _scores(scores: dict[str, Score], classification: bool) -> list[dict[str, Any]]:
+    """Rows of the table of scores; ``bar`` places the interval between 0 and 1 where the number lives there."""
+    rows = []
+    for name in order(list(scores), classification):
+        score, words = scores[name], meaning(name, classification)
+        bar = None
+        if (
+            min(score.low, score.value) >= 0
+            and max(score.high, score.value) <= 1
+            and name not in ("loss", "mae", "rmse")
+        ):
+            low, high = min(score.low, score.value), max(score.high, score.value)
+            bar = {"left": f"{100 * low:.2f}", "width": f"{100 * (high - low):.2f}", "at": f"{100 * score.value:.2f}"}
+        rows.append(
+            {
+                "name": name,
+                "title": words.title,
+                "text": words.text,
+                "value": figure(score.value, words.style),
+                "interval": interval(score, words.style),
+                "level": f"{score.level:.0%}",
+                "n": f"{score.n:,}",
+                "bar": bar,
+            }
+        )
+    return rows
+
+
+def _facts(recipe: dict[str, Any], curves: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What was trained, in a few words; what a recipe does not say is left out."""
+    train = recipe.get("train") or {}
+    data = recipe.get("data") or {}
+    facts = [
+        ("data", _component(data, leave_out=("batch_size",))),
+        ("model", _component(recipe.get("model"))),
+        ("task", _component(recipe.get("task"))),
+        ("optimizer", _component(train.get("optimizer"))),
+        ("schedule", _component(train.get("schedule"))),
+        ("batch size", str(data.get("batch_size", ""))),
+        ("precision", str(train.get("precision", ""))),
+        ("seed", str(recipe.get("seed", ""))),
+    ]
+    if curves:
+        planned = train.get("epochs")
+        epochs = f"{curves['epochs']} of {planned}" if planned else str(curves["epochs"])
+        facts += [("epochs", epochs), ("training time", _duration(curves["seconds"]))]
+    return [(name, text) for name, text in facts if text]
+
+
+def _component(component: dict[str, Any] | None, leave_out: tuple[str, ...] = ()) -> str:
+    """``adamw (lr 0.003, weight_decay 0.05)``; nested settings stay in the recipe below."""
+    if not component:
+        return ""
+    simple = {
+        key: value
+        for key, value in component.items()
+        if key not in ("name", *leave_out) and isinstance(value, str | int | float) and len(str(value)) <= 40
+    }
+    settings = ", ".join(
+        f"{key} {str(value).lower() if isinstance(value, bool) else value}" for key, value in simple.items()
+    )
+    return f"{component.get('name', '')} ({settings})" if settings else str(component.get("name", ""))
+
+
+def _duration(seconds: float) -> str:
+    """``3.2 s``, ``4 min 10 s`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
