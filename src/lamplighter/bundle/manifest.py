@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lamplighter.core.signature import Signature
 from lamplighter.metrics.score import Score
@@ -44,7 +44,7 @@ class Output(_Part):
     kind: Literal["classification", "regression"]
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
 
 class Parity(_Part):

@@ -1,0 +1,185 @@
+"""A trained task becomes a bundle, whole and proven, or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamplighter.bundle import card, parity
+from lamplighter.bundle.manifest import FORMAT_VERSION, Feature, Manifest, Output, Parity
+from lamplighter.bundle.runtime import archive
+from lamplighter.bundle.runtime.bundle import Bundle, load_bundle
+from lamplighter.bundle.runtime.postprocess import FIRST_OUTPUT
+from lamplighter.bundle.runtime.reference import Reference
+from lamplighter.core import files, registry
+from lamplighter.core.errors import BundleError
+from lamplighter.core.export_spec import ExportSpec
+from lamplighter.data.source import Source
+from lamplighter.metrics.score import Score
+from lamplighter.tasks.base import Task
+
+FORMATS = ("onnx", "safetensors")
+EXAMPLE_ROWS = 3
+_PACKAGES = ("lamplighter", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "Pillow")
+_UNPROVEN = Parity(max_abs=0.0, atol=parity.ATOL, batch_sizes=parity.BATCH_SIZES, rows=0, labels_equal=False)
+
+
+def export_bundle(
+    out: Path,
+    *,
+    task: Task,
+    source: Source,
+    recipe: Mapping[str, Any],
+    scores: Mapping[str, Score],
+    version: str,
+    temperature: float = 1.0,
+    name: str | None = None,
+) -> Path:
+    """Write a bundle.
+
+    Everything is made in a temporary folder that takes its name at the very end; a bundle that fails never exists, and
+    one that stood at ``out`` stays as it was.
+
+    Args:
+        out: the bundle's folder; replaced when it exists.
+        task: trained, with the weights to ship.
+        source: the data it was trained on: signature, preprocessing and validation rows are taken from it.
+        recipe: the resolved recipe as plain data. ``bundle.reference: summary`` keeps no validation rows.
+        scores: of the test split.
+        version: shown in every answer.
+        temperature: divides logits before the softmax; fitted on the validation split.
+        name: of the model in URLs; by default the recipe's.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        BundleError: the network cannot be exported, or the parity gate refuses it.
+    """
+    spec = task.export()
+    _check_spec(spec)
+    draft = _draft(spec, source, recipe, scores, version, temperature, name)
+    with files.directory(out) as folder:
+        example = _example(source)
+        written = [registry.get("format", format)(spec, folder, example, source.signature) for format in FORMATS]
+        model = (folder / archive.MODEL).read_bytes()
+        bundle = Bundle(draft, model, None, None)
+        proof = parity.check(bundle, spec, source)
+        final = draft.model_copy(update={"parity": proof, "features": _features(bundle, source)})
+        reference = _reference(Bundle(final, model, None, None), source, recipe)
+        reference.save(folder / archive.REFERENCE)
+        sizes = {split: len(source.split(split)) for split in ("train", "val", "test")}
+        left_out = sorted(set(scores) - set(final.metrics))
+        files.write_text(folder / "card.md", card.render(final, reference, sizes, left_out))
+        hashes = {entry: files.sha256(folder / entry) for entry in [*written, archive.REFERENCE, "card.md"]}
+        final = final.model_copy(update={"files": hashes})
+        files.write_json(folder / archive.MANIFEST, final.model_dump(mode="json"))
+        _read_back(folder, source)
+    return out
+
+
+def _check_spec(spec: ExportSpec) -> None:
+    training = [name or type(spec.module).__name__ for name, m in spec.module.named_modules() if m.training]
+    if training:
+        raise BundleError(f"the exported network is in training mode ({training[0]}); call eval() in the task's export")
+    for name, tensor in [*spec.module.named_parameters(), *spec.module.named_buffers()]:
+        if tensor.device.type != "cpu" or (tensor.is_floating_point() and tensor.dtype != torch.float32):
+            raise BundleError(f"'{name}' is {tensor.dtype} on {tensor.device}; export needs float32 on the CPU")
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"the weight '{name}' is not finite; training has diverged, lower the learning rate")
+    first = FIRST_OUTPUT[spec.kind]
+    if not spec.outputs or spec.outputs[0] != first:
+        raise BundleError(f"the first output of a {spec.kind} network is '{first}', not {spec.outputs}")
+
+
+def _draft(
+    spec: ExportSpec,
+    source: Source,
+    recipe: Mapping[str, Any],
+    scores: Mapping[str, Score],
+    version: str,
+    temperature: float,
+    name: str | None,
+) -> Manifest:
+    """The manifest as far as it is known before anything is computed."""
+    signature = source.signature
+    targets = () if spec.kind == "classification" else tuple(column.name for column in signature.targets)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=name or str(recipe["name"]),
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        signature=signature,
+        preprocessing=tuple(source.preprocessing.specs),
+        outputs=spec.outputs,
+        output=Output(kind=spec.kind, labels=signature.labels, targets=targets, temperature=temperature),
+        features=(),
+        metrics={key: score for key, score in scores.items() if _is_finite(score)},
+        parity=_UNPROVEN,
+        packages=_packages(),
+        recipe=dict(recipe),
+        files={},
+    )
+
+
+def _is_finite(score: Score) -> bool:
+    """JSON has no NaN: a score that the test split does not define is named in the card instead."""
+    return all(math.isfinite(number) for number in (score.value, score.low, score.high))
+
+
+def _packages() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # onnxruntime comes under several names
+    return versions
+
+
+def _example(source: Source) -> tuple[Tensor, ...]:
+    indices = np.resize(np.arange(min(EXAMPLE_ROWS, len(source.split("val")))), EXAMPLE_ROWS)
+    batch = source.split("val").fetch(indices)
+    return tuple(batch[spec.name] for spec in source.signature.tensors)
+
+
+def _features(bundle: Bundle, source: Source) -> tuple[Feature, ...]:
+    tensors = bundle.preprocess(source.raw("val", np.arange(1)))
+    return bundle.describe_features(tensors, bundle.run(tensors))
+
+
+def _reference(bundle: Bundle, source: Source, recipe: Mapping[str, Any]) -> Reference:
+    """Statistics of all validation rows, by the code that serves."""
+    features: list[np.ndarray] = []
+    scores: list[np.ndarray] = []
+    total = len(source.split("val"))
+    for start in range(0, total, bundle.chunk_rows):
+        rows = source.raw("val", np.arange(start, min(start + bundle.chunk_rows, total)))
+        tensors = bundle.preprocess(rows)
+        outputs = bundle.run(tensors)
+        features.append(bundle.features(rows, tensors, outputs))
+        scores.append(bundle.scores_of(outputs))
+    return Reference.build(
+        np.concatenate(features),
+        np.concatenate(scores),
+        bundle.manifest.features,
+        bundle.manifest.output,
+        seed=recipe.get("seed", 0),
+        keep_rows=recipe.get("bundle", {}).get("reference", "rows") == "rows",
+    )
+
+
+def _read_back(folder: Path, source: Source) -> None:
+    """The finished folder loads and answers."""
+    rows = source.raw("val", np.arange(min(2, len(source.split("val")))))
+    if len(load_bundle(folder).predict(rows)) != len(rows):
+        raise BundleError("the finished bundle does not answer every row")

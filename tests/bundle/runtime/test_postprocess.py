@@ -1,0 +1,55 @@
+"""Outputs become answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lamplighter.bundle.manifest import Output
+from lamplighter.bundle.runtime.postprocess import answers, scores_of
+from lamplighter.core.errors import InputError
+from lamplighter.core.seeding import generator
+
+CLASSES = Output(kind="classification", labels=("a", "b", "c"), temperature=1.7)
+
+
+def test_probabilities_are_calibrated() -> None:
+    logits = generator(0, "logits").normal(size=(6, 3)).astype(np.float32) * 5
+    z = logits.astype(np.float64) / 1.7
+    expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores_of(CLASSES, {"logits": logits}), expected, rtol=1e-10)
+    for answer, row in zip(answers(CLASSES, {"logits": logits}), expected):
+        assert answer["label"] == "abc"[row.argmax()]
+        assert answer["confidence"] == max(answer["probabilities"].values())
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-12)
+        assert type(answer["confidence"]) is float
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    answer = answers(CLASSES, {"logits": np.array([[1e30, 0, -1e30]], np.float32)})[0]
+    assert (answer["label"], answer["confidence"]) == ("a", 1.0)
+
+
+def test_the_label_is_that_of_the_largest_logit_even_where_probabilities_tie() -> None:
+    logits = np.array([[0, 1e-30, 0]], np.float32)
+    assert answers(CLASSES, {"logits": logits})[0]["label"] == "b"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_are_refused_by_row(value: float) -> None:
+    logits = np.zeros((4, 3), np.float32)
+    logits[2, 1] = value
+    with pytest.raises(InputError, match="row 2: the network's answer is not a finite number"):
+        answers(CLASSES, {"logits": logits})
+
+
+def test_values() -> None:
+    outputs = {"value": np.array([[1.5, -2.0], [0.0, 3.0]], np.float32)}
+    several = Output(kind="regression", targets=("u", "v"))
+    assert answers(several, outputs) == [{"values": {"u": 1.5, "v": -2.0}}, {"values": {"u": 0.0, "v": 3.0}}]
+    one = Output(kind="regression", targets=("u",))
+    assert answers(one, {"value": outputs["value"][:, :1]}) == [{"value": 1.5}, {"value": 0.0}]
+
+
+def test_no_rows() -> None:
+    assert answers(CLASSES, {"logits": np.zeros((0, 3), np.float32)}) == []

@@ -1,0 +1,225 @@
+"""The gate refuses what is subtly wrong, says where, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lamplighter.bundle import parity
+from lamplighter.bundle.runtime import Bundle, load_bundle
+from lamplighter.core.errors import BundleError
+from lamplighter.core.seeding import generator
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+
+class BranchesOnBatchSize(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x)
+        return logits if x.shape[0] < 5 else logits + 1
+
+
+class ReshapesToTheExample(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.reshape(3, 4))
+        return logits
+
+
+class DividesByTheExamplesSize(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x)
+        return logits - logits.sum(0) / int(x.shape[0])
+
+
+class NormalisesOverTheBatch(Net):
+    """Batch statistics at serving time: each answer depends on its neighbours, in torch and ONNX alike."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x - x.mean(dim=0))
+        return logits
+
+
+class CountsItsCalls(Net):
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        logits: Tensor = self.linear(x)
+        return logits + self.calls
+
+
+class DropsAtRandom(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(F.dropout(x, 0.5, training=True))
+        return logits
+
+
+class WorksInPlace(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x)
+        x.mul_(0.5)
+        return logits
+
+
+class Pools(nn.Module):
+    """(N, 3, H, W) of any H and W."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.conv(x)).mean((2, 3)))
+        return logits
+
+
+class BranchesOnWidth(Pools):
+    """Torch answers otherwise for wide images; the graph has the branch of the example alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (1 if x.shape[3] > 9 else 0)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        BranchesOnBatchSize,
+        ReshapesToTheExample,
+        DividesByTheExamplesSize,
+        NormalisesOverTheBatch,
+        CountsItsCalls,
+        DropsAtRandom,
+    ],
+)
+def test_wrong_networks_are_refused_and_nothing_is_left(
+    network: type[nn.Module], export: Any, random_weights: Callable[..., nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError) as caught:
+        export(random_weights(network()))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_error_names_output_batch_size_and_difference(export: Any, random_weights: Any) -> None:
+    with pytest.raises(BundleError, match=r"output 'logits', batches of 7.*: largest difference 1,") as caught:
+        export(random_weights(BranchesOnBatchSize()))
+    assert "no bundle was written" in str(caught.value)
+
+
+def test_a_refused_export_leaves_the_old_bundle_as_it_was(export: Any, random_weights: Any) -> None:
+    out = export(random_weights(nn.Linear(4, 3)))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(BundleError):
+        export(random_weights(NormalisesOverTheBatch()))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    load_bundle(out)
+
+
+def test_a_network_that_works_in_place_does_not_fool_the_gate(export: Any, random_weights: Any) -> None:
+    proof = load_bundle(export(random_weights(WorksInPlace()))).manifest.parity
+    assert proof.max_abs < 1e-5
+
+
+def test_what_the_proof_says(linear_bundle: Bundle) -> None:
+    proof = linear_bundle.manifest.parity
+    assert proof.batch_sizes == (1, 2, 7)
+    assert proof.rows == 27  # all validation rows, fewer than 64
+    assert 0 <= proof.max_abs < 1e-5
+    assert proof.labels_equal
+
+
+def test_varying_dimensions_are_varied(export: Any, random_weights: Any, arrays: Any) -> None:
+    x = generator(0, "images").normal(size=(40, 3, 8, 9)).astype(np.float32)
+    source = arrays(x, shape=(3, None, None))
+    bundle = load_bundle(export(random_weights(Pools()), source))
+    for height, width in ((8, 9), (3, 30), (17, 4)):
+        logits = bundle.run({"x": np.ones((5, 3, height, width), np.float32)})["logits"]
+        assert logits.shape == (5, 3)
+
+
+def test_a_network_wrong_for_another_width_is_refused(export: Any, random_weights: Any, arrays: Any) -> None:
+    x = generator(0, "images").normal(size=(40, 3, 8, 9)).astype(np.float32)
+    with pytest.raises(BundleError, match=r"dimension (2 and )?3 (one longer|twice as long)"):
+        export(random_weights(BranchesOnWidth()), arrays(x, shape=(3, None, None)))
+
+
+def test_each_varying_dimension_is_varied_alone_and_with_the_others() -> None:
+    variations = list(parity._variations(_WithShape((3, None, None)), {"x": np.zeros((2, 3, 8, 9), np.float32)}))  # type: ignore[arg-type]
+    shapes = [tensors["x"].shape[2:] for _, tensors in variations]
+    assert shapes == [(9, 9), (16, 9), (8, 10), (8, 18), (9, 10), (16, 18)]
+
+
+class _WithShape:
+    """As much of a bundle as `parity._variations` reads."""
+
+    def __init__(self, shape: tuple[int | None, ...]) -> None:
+        spec = type("Spec", (), {"name": "x", "shape": shape})()
+        self.manifest = type("M", (), {"signature": type("S", (), {"tensors": (spec,)})()})()
+
+
+class Skewed:
+    """A source whose training tensors are one bit off what its pipeline makes."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def split(self, name: str) -> Any:
+        rows = self.source.split(name)
+        x = rows.tensors["x"].numpy().copy()
+        x[:, 1] = np.nextafter(x[:, 1], np.inf)
+        rows.tensors = {**rows.tensors, "x": torch.from_numpy(x)}
+        return rows
+
+
+def test_training_and_serving_cannot_skew(export: Any, random_weights: Any, points: Any, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="validation row 0 the tensor 'x' differs from what training saw"):
+        export(random_weights(nn.Linear(4, 3)), Skewed(points))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_rows_than_the_largest_batch_are_repeated(export: Any, random_weights: Any, arrays: Any) -> None:
+    source = arrays(generator(0, "few").normal(size=(10, 4)).astype(np.float32), labels=())
+    module = random_weights(nn.Linear(4, 2))
+    proof = load_bundle(export(module, source, kind="regression", outputs=("value",), scores={})).manifest.parity
+    assert proof.rows == 3
+
+
+def test_large_values_are_compared_by_ratio(export: Any, random_weights: Any, arrays: Any) -> None:
+    """Float32 cannot hold 1e-4 of a house price; 1e-4 of the price it can."""
+    source = arrays(generator(0, "prices").normal(size=(60, 4)).astype(np.float32), labels=())
+    module = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 2))
+    random_weights(module)
+    with torch.no_grad():
+        module.get_parameter("2.weight").mul_(1e6)
+    manifest = load_bundle(export(module, source, kind="regression", outputs=("value",), scores={})).manifest
+    assert manifest.parity.max_abs < 100
+
+
+def test_nan_counts_as_infinitely_wrong() -> None:
+    worst = parity.Worst()
+    worst.add(np.array([[np.nan]]), np.array([[1.0]]), "output")
+    assert worst.excess == np.inf
+
+
+def test_the_allowed_difference_is_the_stated_one() -> None:
+    worst = parity.Worst()
+    worst.add(np.array([1.00019]), np.array([1.0]), "close")
+    assert worst.excess <= 0
+    worst.add(np.array([1.00021]), np.array([1.0]), "far")
+    assert worst.excess > 0
+    assert worst.where.startswith("far")
