@@ -1,0 +1,144 @@
+"""From the bytes of a request to raw rows. Nothing a client sends is ever taken for a path or opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from lamplighter.core.errors import InputError, NotAnImageError
+from lamplighter.core.signature import Column, Signature
+from lamplighter.data.preprocessing.reading import from_client
+from lamplighter.serving.errors import ClientGoneError, RequestError
+from lamplighter.serving.forms import files_of
+from lamplighter.serving.responses import Receive
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole body, refused as soon as it is known to be too large.
+
+    Args:
+        receive: the ASGI channel.
+        headers: names in lower case.
+        limit: bytes.
+
+    Raises:
+        RequestError: 413 too large, 415 compressed.
+        ClientGoneError: the client left before the end.
+    """
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        raise RequestError(f"Content-Encoding {_text(encoding)} is not supported; send the body uncompressed", 415)
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def parse_rows(body: bytes, headers: Mapping[bytes, bytes], signature: Signature) -> list[Any]:
+    """Rows in the form ``Bundle.preprocess`` takes: dicts, or encoded image bytes, or arrays.
+
+    Raises:
+        RequestError: 400 broken JSON or form, 415 a media type this model does not take.
+        InputError: 422 with row and field.
+    """
+    media_type = _text(headers.get(b"content-type", b"application/octet-stream")).partition(";")[0].strip().lower()
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return _json_rows(parse_json(body), signature)
+    upload = media_type.startswith("image/") or media_type in ("application/octet-stream", "multipart/form-data")
+    if not upload:
+        raise RequestError(
+            f"Content-Type {media_type} is not supported; send application/json with"
+            ' {"rows": [...]}' + (", or an image upload" if image_column(signature) else ""),
+            415,
+        )
+    if image_column(signature) is None:
+        raise RequestError(
+            f"this model takes rows, not uploads ({media_type}): "
+            'send Content-Type: application/json and {"rows": [...]}',
+            415,
+        )
+    images = files_of(body, headers[b"content-type"]) if media_type == "multipart/form-data" else [body]
+    for index, image in enumerate(images):
+        if not image:
+            raise NotAnImageError("the image is empty", row=index)
+    return images
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON of a body.
+
+    Raises:
+        RequestError: 400 with line and column.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        where = f" at line {error.lineno}, column {error.colno}" if body else ""
+        raise RequestError(f"the body is not valid JSON: {error.msg}{where}", 400) from None
+
+
+def image_column(signature: Signature) -> Column | None:
+    """The input of a model that takes one image for each row, else ``None``."""
+    only = signature.inputs[0] if len(signature.inputs) == 1 else None
+    return only if only is not None and only.kind == "image" else None
+
+
+def _json_rows(content: Any, signature: Signature) -> list[Any]:
+    if not isinstance(content, dict):
+        raise InputError('the body must be an object: {"rows": [...]}')
+    unknown = [key for key in content if key != "rows"]
+    if "rows" not in content or unknown:
+        found = f", not {', '.join(map(repr, unknown[:5]))}" if unknown else ""
+        raise InputError(f'the body must have one key, "rows"{found}', field="rows")
+    rows = content["rows"]
+    if not isinstance(rows, list) or not rows:
+        raise InputError("must be a list of at least one row", field="rows")
+    return [_row(row, index, signature) for index, row in enumerate(rows)]
+
+
+def _row(row: Any, index: int, signature: Signature) -> Any:
+    """One row as ``Bundle.preprocess`` takes it. Text that stands for an image is base64, never a path."""
+    only = signature.inputs[0]
+    if len(signature.inputs) > 1 or only.kind not in ("image", "array"):
+        if isinstance(row, dict):
+            for column in signature.inputs:
+                if column.kind == "image" and row.get(column.name) is not None:
+                    row[column.name] = _image(row[column.name], index, column.name)
+        return row
+    if isinstance(row, dict):
+        if list(row) != [only.name]:
+            raise InputError(f'must have one key, "{only.name}", not {list(row)[:5]}', row=index)
+        row = row[only.name]
+    elif isinstance(row, str):
+        wanted = f'{{"{only.name}": "<base64>"}}' if only.kind == "image" else "a nested list of numbers"
+        raise InputError(f"text is not a row of this model; write {wanted}", row=index)
+    return _image(row, index, only.name) if only.kind == "image" else row
+
+
+def _image(value: Any, row: int, field: str) -> Any:
+    try:
+        return from_client(value)
+    except InputError as error:
+        raise type(error)(error.reason, row=row, field=field) from None
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(f"the body is larger than {limit / 1e6:g} MB", 413)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")

@@ -1,0 +1,82 @@
+"""An example request for each model, made from its signature, for the documentation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from lamplighter.core.signature import Column
+from lamplighter.serving.bodies import image_column
+from lamplighter.serving.model import ServedModel
+
+
+def row(model: ServedModel) -> Any:
+    """One row a client could send. Numbers are medians of the reference data where the bundle has them."""
+    medians = _medians(model)
+    return {column.name: _value(column, medians) for column in model.signature.inputs}
+
+
+def curls(model: ServedModel, url: str) -> list[tuple[str, str]]:
+    """(title, command) pairs that work when pasted into a shell.
+
+    Args:
+        model: which.
+        url: of the server, without a closing slash.
+    """
+    predict = f"{url}/v1/models/{model.name}/predict"
+    commands: list[tuple[str, str]] = []
+    if image_column(model.signature) is not None:
+        commands.append(("Predict an image file", f"curl -F file=@picture.png {shlex.quote(predict)}"))
+        commands.append(
+            (
+                "Predict raw image bytes",
+                f"curl -H 'Content-Type: image/png' --data-binary @picture.png {shlex.quote(predict)}",
+            )
+        )
+    else:
+        commands.append(("Predict rows", _post(predict, {"rows": [row(model)]})))
+    if model.monitor is not None:
+        commands.append(("Tell what turned out to be true", _post(f"{url}/v1/feedback", feedback(model))))
+    return commands
+
+
+def feedback(model: ServedModel) -> dict[str, Any]:
+    """A body for ``POST /v1/feedback``."""
+    output = model.manifest.output
+    if output.kind == "classification":
+        return {"id": "<id of a prediction>", "label": output.labels[0]}
+    if len(output.targets) == 1:
+        return {"id": "<id of a prediction>", "value": 1.5}
+    return {"id": "<id of a prediction>", "values": dict.fromkeys(output.targets, 1.5)}
+
+
+def _post(url: str, content: Any) -> str:
+    body = shlex.quote(json.dumps(content, ensure_ascii=False))
+    return f"curl -H 'Content-Type: application/json' -d {body} {shlex.quote(url)}"
+
+
+def _medians(model: ServedModel) -> dict[str, float]:
+    """Name -> middle decile of each numeric column."""
+    pairs = zip(model.manifest.features, model.bundle.reference.edges)
+    return {
+        feature.name: float(edges[len(edges) // 2])
+        for feature, edges in pairs
+        if feature.origin == "column" and feature.kind == "numeric" and len(edges)
+    }
+
+
+def _value(column: Column, medians: dict[str, float]) -> Any:
+    if column.kind == "category":
+        return column.categories[0] if column.categories else "a"
+    if column.kind == "image":
+        return "<base64 of an image file>"
+    if column.kind == "array":
+        return _zeros(column.shape)
+    if column.kind == "numeric":
+        return float(f"{medians.get(column.name, 1.0):.6g}")
+    return {"boolean": True, "date": "2024-01-31"}.get(column.kind, "text")
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    return [_zeros(shape[1:]) for _ in range(min(shape[0], 64))] if shape else 0.0
