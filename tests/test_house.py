@@ -19,7 +19,8 @@ def test_every_file_has_a_first_line() -> None:
     missing = [
         str(path.relative_to(SRC))
         for path in FILES
-        if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if path.read_text(encoding="utf-8").strip()
+        and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not missing, f"module docstring missing: {missing}"
 
@@ -57,14 +58,17 @@ def test_every_file_is_tested_at_the_mirrored_path() -> None:
     assert not missing, f"no test names these files: {missing}"
 
 
-@pytest.mark.parametrize("word", ["pickle.load", "eval(", "exec(", "yaml.load(", "allow_pickle=True", "weights_only=False"])
+@pytest.mark.parametrize(
+    "word", ["pickle.load", "eval(", "exec(", "yaml.load(", "allow_pickle=True", "weights_only=False"]
+)
 def test_data_is_never_executed(word: str) -> None:
     pattern = re.compile(rf"(?<![\w.]){re.escape(word)}")
     found = [
         f"{path.relative_to(SRC)}: {line.strip()}"
         for path in FILES
         for line in path.read_text(encoding="utf-8").splitlines()
-        if pattern.search(line) and "from lamplighter.core import yaml" not in path.read_text(encoding="utf-8")
+        if pattern.search(line)
+        and "from lamplighter.core import yaml" not in path.read_text(encoding="utf-8")
         and path.name != "yaml.py"
     ]
     assert not found

@@ -50,7 +50,7 @@ def test_top_level_names() -> None:
     for name in NAMES:
         assert getattr(lamp, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        lamp.nothing  # noqa: B018
+        lamp.nothing
 
 
 def test_parameters_and_methods() -> None:
@@ -78,9 +78,7 @@ def test_recipe_sections_and_components() -> None:
 
 
 def run_lamp(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lamplighter", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-m", "lamplighter", *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_verbs_and_quick_help() -> None:

@@ -14,7 +14,18 @@ import pytest
 import lamplighter
 
 SRC = Path(lamplighter.__file__).parent
-STARRED = ["core", "metrics", "data/preprocessing", "data/tables", "bundle/runtime", "monitor", "serving", "client", "cli", "topics"]
+STARRED = [
+    "core",
+    "metrics",
+    "data/preprocessing",
+    "data/tables",
+    "bundle/runtime",
+    "monitor",
+    "serving",
+    "client",
+    "cli",
+    "topics",
+]
 SINGLE = ["lamplighter", "lamplighter.bundle.manifest", "lamplighter.data.splits", "lamplighter.__main__"]
 BLOCK = """
 import sys

@@ -94,7 +94,8 @@ def test_union_fields_report_one_path_without_tags() -> None:
 
 def test_set_overrides_reach_every_depth() -> None:
     recipe = Recipe.parse(
-        GOOD, set=["train.epochs=5", "train.callbacks=[{name: early-stopping}]", "train.callbacks.0.patience=9", "name=b"]
+        GOOD,
+        set=["train.epochs=5", "train.callbacks=[{name: early-stopping}]", "train.callbacks.0.patience=9", "name=b"],
     )
     assert (recipe.train.epochs, recipe.train.callbacks[0].params["patience"], recipe.name) == (5, 9, "b")
 

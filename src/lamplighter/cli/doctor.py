@@ -17,8 +17,14 @@ from lamplighter.cli.options import Json
 
 def doctor(json: Json = False) -> None:
     """Check the installation: packages of each extra, processors, devices, data sets, disk."""
-    report = {"python": platform.python_version(), "machine": _machine(), "extras": _extras(), "devices": _devices(),
-              "data": _data(), "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1)}
+    report = {
+        "python": platform.python_version(),
+        "machine": _machine(),
+        "extras": _extras(),
+        "devices": _devices(),
+        "data": _data(),
+        "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1),
+    }
     if json:
         options.print_json(report)
         return

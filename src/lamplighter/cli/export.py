@@ -13,7 +13,9 @@ from lamplighter.cli.options import Import
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")],
-    zip: Annotated[Path | None, typer.Option("--zip", metavar="FILE", help="Also write the bundle as one .zip.")] = None,
+    zip: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="Also write the bundle as one .zip.")
+    ] = None,
     import_: Import = None,
 ) -> None:
     """Write RUN/bundle: ONNX graph, weights, preprocessing, reference statistics, parity proof, model card."""

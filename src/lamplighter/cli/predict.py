@@ -23,7 +23,5 @@ def predict(
     from lamplighter.bundle.runtime import load_bundle
     from lamplighter.bundle.runtime.files import predict_file
 
-    count = predict_file(
-        load_bundle(bundle), input, out, on_error="skip" if skip_bad else "raise", progress=not quiet
-    )
+    count = predict_file(load_bundle(bundle), input, out, on_error="skip" if skip_bad else "raise", progress=not quiet)
     typer.echo(f"{count:,} predictions: {out}")

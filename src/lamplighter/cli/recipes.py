@@ -20,5 +20,8 @@ def recipes(json: Json = False) -> None:
     if json:
         options.print_json(rows)
     else:
-        options.print_table("Built-in recipes", ["name", "data", "model", "task", "about"],
-                            [[row[key] for key in ("name", "data", "model", "task", "about")] for row in rows])
+        options.print_table(
+            "Built-in recipes",
+            ["name", "data", "model", "task", "about"],
+            [[row[key] for key in ("name", "data", "model", "task", "about")] for row in rows],
+        )

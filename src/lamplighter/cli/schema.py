@@ -10,7 +10,9 @@ from lamplighter.cli import options
 
 
 def schema(
-    fresh: Annotated[bool, typer.Option("--fresh", help="Generate it from the code instead of printing the shipped one.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Generate it from the code instead of printing the shipped one.")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of recipes; point your editor at it for completion and checks."""
     from lamplighter.core import schema as recipe_schema

@@ -39,4 +39,6 @@ def topics(
         for value in values:
             typer.echo(f"  {label[:-1]}: {value}")
     for idea in topic.ideas:
-        typer.echo(f"  {'*' if idea.where else '-'} {idea.name}{f'  ->  {idea.where}' if idea.where else '  (planned)'}")
+        typer.echo(
+            f"  {'*' if idea.where else '-'} {idea.name}{f'  ->  {idea.where}' if idea.where else '  (planned)'}"
+        )

@@ -248,7 +248,7 @@ def _apply(data: dict[str, Any], override: str) -> yaml.Path_:
 
 
 def _validate(model: type[Recipe], data: dict[str, Any]) -> tuple[list[tuple[yaml.Path_, str]], Recipe | None]:
-    """All problems of the static part and of every component, and the recipe with defaults filled in if there is none."""
+    """All problems of the static part and of every component; without any, the recipe with defaults filled in."""
     problems: list[tuple[yaml.Path_, str]] = []
     recipe: Recipe | None = None
     try:
@@ -322,7 +322,7 @@ def _real_path(data: Any, item: Any) -> yaml.Path_:
     """A pydantic location without the steps that name members of a union instead of keys of ``data``."""
     path: list[str | int] = []
     for step in item["loc"]:
-        if isinstance(data, dict) and step in data or isinstance(data, list) and step in range(len(data)):
+        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and step in range(len(data))):
             path.append(step)
             data = data[step]
     if item["type"] == "missing":

@@ -112,7 +112,8 @@ def _construct(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: 
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*path, i), lines, problems, source) for i, item in enumerate(node.value)]
-    return node.value if node.style in ("'", '"', "|", ">") else scalar(node.value)
+    style = getattr(node, "style", None)
+    return node.value if style in ("'", '"', "|", ">") else scalar(node.value)
 
 
 def scalar(text: str) -> str | int | float | bool | None:
