@@ -271,7 +271,7 @@ def start(tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
     return process, tmp_path / "run"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_writes_a_checkpoint_and_the_run_goes_on_bit_for_bit(
     signum: signal.Signals, whole: Path, tmp_path: Path
 ) -> None:
@@ -488,7 +488,7 @@ def test_regression_with_blanks_through_a_whole_run(own: None, tmp_path: Path) -
 
 
 def test_the_wrong_task_for_the_data_is_named_before_training(own: None, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="use task: {name: classification}"):
+    with pytest.raises(DataError, match=r"use task: \{name: classification\}"):
         fit(own_recipe(**{"task.name": "regression"}), tmp_path / "a", progress=False)
     with pytest.raises(DataError, match="takes one target, this data has 'big'"):
         fit(own_recipe(**{"data.kind": "numeric"}), tmp_path / "b", progress=False)

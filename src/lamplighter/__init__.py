@@ -39,4 +39,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that ``import lamplighter`` costs nothing and needs no torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'lamplighter' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from lamplighter.core import extras
+
+        raise extras.explained(error) or error from error

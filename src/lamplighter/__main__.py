@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lamplighter.core import extras
 from lamplighter.core.errors import LamplighterError
 
 
@@ -19,7 +20,10 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        app(args=words, prog_name="lamp")
+        try:
+            app(args=words, prog_name="lamp")
+        except ModuleNotFoundError as error:
+            raise extras.explained(error) or error from error
     except LamplighterError as error:
         if debug:
             raise

@@ -29,16 +29,30 @@ def test_what_lies_in_the_folder(linear_bundle: Bundle) -> None:
         assert files.sha256(folder / name) == digest
 
 
-def test_what_the_manifest_says(export: Any, random_weights: Any) -> None:
-    out = export(random_weights(nn.Linear(4, 3)), temperature=2.5, name="renamed", recipe={"train": {"epochs": 2}})
-    manifest = load_bundle(out).manifest
+def test_every_option_at_once(export: Any, random_weights: Any) -> None:
+    out = export(
+        random_weights(nn.Linear(4, 3)),
+        temperature=2.5,
+        name="renamed",
+        recipe={"train": {"epochs": 2}, "bundle": {"reference": "summary"}},
+        scores={
+            "accuracy": Score(value=0.5, n=9, low=0.2, high=0.8),
+            "roc_auc": Score(value=float("nan"), n=9, low=0, high=1),
+        },
+    )
+    bundle = load_bundle(out)
+    manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.format_version) == ("renamed", "7", 1)
     assert manifest.output.labels == ("a", "b", "c")
     assert manifest.output.temperature == 2.5
-    assert manifest.metrics["accuracy"].n == 100
     assert manifest.recipe["train"] == {"epochs": 2}
     assert manifest.created.endswith("+00:00")
     assert {"python", "torch", "onnxruntime", "numpy", "lamplighter"} <= set(manifest.packages)
+    assert list(manifest.metrics) == ["accuracy"]
+    card = (out / "card.md").read_text(encoding="utf-8")
+    assert "Not defined on this test split: roc_auc" in card
+    assert "0 rows of features" in card
+    assert (bundle.reference.features, bundle.reference.outputs, bundle.reference.n) == (None, None, 27)
 
 
 def test_the_weights_are_the_networks(linear_bundle: Bundle, points: Any) -> None:
@@ -73,15 +87,6 @@ def test_the_reference_is_all_of_the_validation_split(linear_bundle: Bundle, poi
     assert [int(counts.sum()) for counts in reference.counts] == [27] * 4
 
 
-def test_summary_keeps_no_rows(export: Any, random_weights: Any) -> None:
-    out = export(random_weights(nn.Linear(4, 3)), recipe={"bundle": {"reference": "summary"}})
-    reference = load_bundle(out).reference
-    assert reference.features is None
-    assert reference.outputs is None
-    assert reference.n == 27
-    assert "0 rows of features" in (out / "card.md").read_text(encoding="utf-8")
-
-
 def test_several_targets(export: Any, random_weights: Any, arrays: Any) -> None:
     source = arrays(np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), labels=())
     bundle = load_bundle(export(random_weights(nn.Linear(4, 2)), source, kind="regression", outputs=("value",)))
@@ -89,16 +94,6 @@ def test_several_targets(export: Any, random_weights: Any, arrays: Any) -> None:
     assert list(answer) == ["values"]
     assert list(answer["values"]) == ["u", "v"]
     assert bundle.reference.class_counts.tolist() == []
-
-
-def test_a_score_that_is_not_defined_is_named_and_left_out(export: Any, random_weights: Any) -> None:
-    scores = {
-        "accuracy": Score(value=0.5, n=9, low=0.2, high=0.8),
-        "roc_auc": Score(value=float("nan"), n=9, low=0, high=1),
-    }
-    out = export(random_weights(nn.Linear(4, 3)), scores=scores)
-    assert list(load_bundle(out).manifest.metrics) == ["accuracy"]
-    assert "Not defined on this test split: roc_auc" in (out / "card.md").read_text(encoding="utf-8")
 
 
 def test_an_existing_bundle_is_replaced_whole(export: Any, random_weights: Any) -> None:
@@ -145,7 +140,7 @@ def test_outputs_that_do_not_fit_the_promise(export: Any, random_weights: Any) -
         export(module, outputs=("scores",))
     with pytest.raises(BundleError, match="for 3 labels"):
         export(random_weights(nn.Linear(4, 2)))
-    with pytest.raises(BundleError, match="outputs"):
+    with pytest.raises(BundleError, match="the graph gives logits, the task promises logits, embedding"):
         export(module, outputs=("logits", "embedding"))
 
 

@@ -95,12 +95,11 @@ class BranchesOnWidth(Pools):
 @pytest.mark.parametrize(
     "network",
     [
-        BranchesOnBatchSize,
         ReshapesToTheExample,
-        DividesByTheExamplesSize,
         NormalisesOverTheBatch,
         CountsItsCalls,
-        DropsAtRandom,
+        pytest.param(DividesByTheExamplesSize, marks=pytest.mark.slow),
+        pytest.param(DropsAtRandom, marks=pytest.mark.slow),
     ],
 )
 def test_wrong_networks_are_refused_and_nothing_is_left(
@@ -112,17 +111,13 @@ def test_wrong_networks_are_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_error_names_output_batch_size_and_difference(export: Any, random_weights: Any) -> None:
+def test_the_error_names_what_differs_and_the_old_bundle_stays(export: Any, random_weights: Any) -> None:
+    out = export(random_weights(nn.Linear(4, 3)))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(BundleError, match=r"output 'logits', batches of 7.*: largest difference 1,") as caught:
         export(random_weights(BranchesOnBatchSize()))
     assert "no bundle was written" in str(caught.value)
-
-
-def test_a_refused_export_leaves_the_old_bundle_as_it_was(export: Any, random_weights: Any) -> None:
-    out = export(random_weights(nn.Linear(4, 3)))
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    with pytest.raises(BundleError):
-        export(random_weights(NormalisesOverTheBatch()))
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"]
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     load_bundle(out)
 
@@ -192,22 +187,17 @@ def test_training_and_serving_cannot_skew(export: Any, random_weights: Any, poin
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fewer_rows_than_the_largest_batch_are_repeated(export: Any, random_weights: Any, arrays: Any) -> None:
-    source = arrays(generator(0, "few").normal(size=(10, 4)).astype(np.float32), labels=())
-    module = random_weights(nn.Linear(4, 2))
-    proof = load_bundle(export(module, source, kind="regression", outputs=("value",), scores={})).manifest.parity
-    assert proof.rows == 3
-
-
-def test_large_values_are_compared_by_ratio(export: Any, random_weights: Any, arrays: Any) -> None:
+def test_few_rows_are_repeated_and_large_values_compared_by_ratio(
+    export: Any, random_weights: Any, arrays: Any
+) -> None:
     """Float32 cannot hold 1e-4 of a house price; 1e-4 of the price it can."""
-    source = arrays(generator(0, "prices").normal(size=(60, 4)).astype(np.float32), labels=())
-    module = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 2))
-    random_weights(module)
+    source = arrays(generator(0, "prices").normal(size=(10, 4)).astype(np.float32), labels=())
+    module = random_weights(nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 2)))
     with torch.no_grad():
         module.get_parameter("2.weight").mul_(1e6)
-    manifest = load_bundle(export(module, source, kind="regression", outputs=("value",), scores={})).manifest
-    assert manifest.parity.max_abs < 100
+    proof = load_bundle(export(module, source, kind="regression", outputs=("value",), scores={})).manifest.parity
+    assert proof.rows == 3
+    assert proof.max_abs < 100
 
 
 def test_nan_counts_as_infinitely_wrong() -> None:

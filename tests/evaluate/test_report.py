@@ -246,7 +246,7 @@ def test_calibration_is_shown_before_and_after_only_when_a_temperature_is_applie
         [],
         HISTORY[:2],
         [{"event": "epoch", "epoch": 1, "val/loss": None, "val/accuracy": float("nan"), "train/loss": None}],
-        [{"event": "epoch", "epoch": e, "val/loss": v, "val/accuracy": 0.5} for e, v in enumerate([1, float("nan"), 2])],
+        [{"event": "epoch", "epoch": e, "val/loss": v} for e, v in enumerate([1.0, float("nan"), 2.0])],
         [*HISTORY, {"event": "stop", "epoch": 5, "reason": "no better accuracy for 3 epochs"}, HISTORY[2]],
     ],
     ids=["none", "one epoch", "all NaN", "a gap", "stopped"],

@@ -126,5 +126,8 @@ def test_what_came_and_went_unannounced_is_not_announced_late(store: Store) -> N
 
 
 def test_fingerprint_stays_the_same_over_states() -> None:
-    made = [Alert("data-drift", "m", v, s, 1.0, None, "", {}) for v, s in (("1", "firing"), ("1", "resolved"), ("2", "firing"))]
+    made = [
+        Alert("data-drift", "m", v, s, 1.0, None, "", {})
+        for v, s in (("1", "firing"), ("1", "resolved"), ("2", "firing"))
+    ]
     assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint

@@ -120,7 +120,11 @@ def test_a_browser_draws_it_under_the_policy(store: Any, make_manifest: Callable
     try:
         done = subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-            + ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"]
+            + [
+                "--disable-background-networking",
+                "--disable-component-update",
+                f"--user-data-dir={tmp_path / 'profile'}",
+            ]
             + ["--virtual-time-budget=6000", "--enable-logging=stderr", "--dump-dom"]
             + [f"http://127.0.0.1:{server.server_port}/"],
             capture_output=True,
@@ -136,7 +140,7 @@ def test_a_browser_draws_it_under_the_policy(store: Any, make_manifest: Callable
     assert "CONSOLE" not in noise, [line for line in noise.splitlines() if "CONSOLE" in line]
     assert dom.count("<canvas") == 4 and 'class="histogram"' in dom
     assert ">Data drift</p>" in dom and "Data drift since" in dom
-    assert dom.count("<script") == 3 and "<img src=\"x\"" not in dom and "onerror=" in dom
+    assert dom.count("<script") == 3 and '<img src="x"' not in dom and "onerror=" in dom
 
 
 def test_snapshot_of_hostile_names_is_plain_json(store: Any, make_manifest: Callable[..., Any]) -> None:

@@ -34,7 +34,9 @@ def test_categories_are_named_and_capped(world: Any) -> None:
     spec = Feature(name="c", kind="category", origin="column", categories=labels)
     codes = np.random.default_rng(1).integers(0, 40, (400, 1)).astype(np.float32)
     output = Output(kind="classification", labels=("a", "b"))
-    baseline = Baseline.from_reference(Reference.build(codes, np.eye(2)[codes[:, 0].astype(int) % 2], [spec], output), [spec], output)
+    baseline = Baseline.from_reference(
+        Reference.build(codes, np.eye(2)[codes[:, 0].astype(int) % 2], [spec], output), [spec], output
+    )
     now = np.append(np.zeros(50), [99.0, np.nan])
     found = histograms(baseline, 0, now)
     assert found is not None and len(found["names"]) <= 12 and "c0" in found["names"]

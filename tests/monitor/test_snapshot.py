@@ -32,7 +32,9 @@ def test_after_some(world: Any, start: Callable[..., Monitor], feed: Callable[..
     snapshot = monitor.snapshot()
     json.dumps(snapshot, allow_nan=False)
     assert snapshot["totals"]["predictions"] == snapshot["mix"][0]["n"] == snapshot["recent"]["n"] == 150
-    assert snapshot["recent"]["rate"] == pytest.approx(15) and snapshot["recent"]["p50"] == pytest.approx(0.004, rel=0.05)
+    assert snapshot["recent"]["rate"] == pytest.approx(15) and snapshot["recent"]["p50"] == pytest.approx(
+        0.004, rel=0.05
+    )
     assert snapshot["windows_per_day"] == pytest.approx(15 * 86400 / 100)
     shares = np.bincount(world.model(world.live[:150])[1].argmax(axis=1), minlength=10) / 150
     np.testing.assert_allclose(snapshot["mix"][0]["current"], shares, atol=1e-5)
@@ -61,7 +63,9 @@ def test_many_classes_are_lumped(make_manifest: Any, start: Callable[..., Monito
     rng = np.random.default_rng(0)
     feature = Feature(name="a", kind="numeric", origin="column")
     rows, scores = rng.normal(size=(300, 1)), rng.dirichlet(np.full(200, 0.1), 300)
-    monitor = start(manifest=make_manifest((feature,), output), reference=Reference.build(rows, scores, [feature], output))
+    monitor = start(
+        manifest=make_manifest((feature,), output), reference=Reference.build(rows, scores, [feature], output)
+    )
     monitor.record([str(i) for i in range(300)], rows, scores, 0.001)
     monitor.flush()
     (mix,) = monitor.snapshot()["mix"]

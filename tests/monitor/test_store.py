@@ -183,8 +183,6 @@ def test_postgresql_does_the_same() -> None:
     store.close()
     store = open_store(os.environ["LAMPLIGHTER_TEST_POSTGRES"])
     test_an_id_counts_once(store)
-    test_order_of_arrival_on_empty = store.count_after("m", "1", 0)
-    assert test_order_of_arrival_on_empty == 3
     test_labels_are_replaced_not_added(store)
     test_a_window_is_recorded_once_with_its_alert(store)
     store.add_predictions(_rows([f"q{i}" for i in range(10)], start=17.6, model="q"))

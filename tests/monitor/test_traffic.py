@@ -40,7 +40,9 @@ def test_an_hour_fits_and_no_more_is_kept() -> None:
     for second in range(0, 3 * KEEP_SECONDS, 2):
         traffic.add(float(second), 0.01, 1)
     curves = traffic.curves(3.0 * KEEP_SECONDS)
-    assert len(curves["time"]) <= POINTS and curves["time"][-1] - curves["time"][0] >= KEEP_SECONDS - 2 * curves["width"]
+    assert (
+        len(curves["time"]) <= POINTS and curves["time"][-1] - curves["time"][0] >= KEEP_SECONDS - 2 * curves["width"]
+    )
     assert sum(curves["rate"]) * curves["width"] == pytest.approx(KEEP_SECONDS / 2, rel=0.02)
 
 

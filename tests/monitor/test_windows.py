@@ -90,7 +90,7 @@ def test_a_backlog_is_skipped_but_for_its_newest_window(
     monkeypatch.setattr(windows, "MAX_BACKLOG", 3)
     monitor = start({"window": 100})
     monitor._closing.set()  # nobody tests while rows pile up
-    monitor._due.set()
+    monitor._rounds.ask()
     monitor._checker.join()
     feed(monitor, np.concatenate([world.noisy()[:550], world.live[:100]]))
     monitor.writer.flush(10)

@@ -7,12 +7,12 @@ import os
 import platform
 import re
 import shutil
-from typing import Any
 
 import typer
 
 from lamplighter.cli import options
 from lamplighter.cli.options import Json
+from lamplighter.core.errors import DataError
 
 
 def doctor(json: Json = False) -> None:
@@ -63,10 +63,10 @@ def _version(package: str) -> str | None:
 
 
 def _devices() -> list[str]:
-    if _version("torch") is None:
+    try:
+        import torch
+    except ModuleNotFoundError:
         return ["Devices: torch is not installed; this machine can serve but not train"]
-    import torch
-
     lines = [f"Device cpu: {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"]
     lines += [f"Device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -75,9 +75,11 @@ def _devices() -> list[str]:
 
 
 def _data() -> list[str]:
-    if _version("torch") is None:
+    try:
+        from lamplighter.data.sources.fashion_mnist import find
+    except ModuleNotFoundError:
         return []
-    from lamplighter.data.sources.fashion_mnist import locate
-
-    folder: Any = locate()
-    return [f"Data fashion-mnist: {folder or 'not here; it will be downloaded on first use'}"]
+    try:
+        return [f"Data fashion-mnist: {find(download=False)}"]
+    except DataError:
+        return ["Data fashion-mnist: not here; it will be downloaded on first use"]

@@ -25,11 +25,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from lamplighter.core import extras
 from lamplighter.core.catalog import CATALOG
-from lamplighter.core.errors import LamplighterError, MissingExtraError, UnknownComponentError
+from lamplighter.core.errors import LamplighterError, UnknownComponentError
 
 ENTRY_POINT_GROUP = "lamplighter.components"
-_EXTRA_OF_KIND = {"detector": "serve", "sink": "serve", "preprocess": "serve"}
 _USER: dict[str, dict[str, Any]] = {}
 _C = typing.TypeVar("_C", bound=Callable[..., Any])
 
@@ -120,9 +120,10 @@ def get(kind: str, name: str) -> Callable[..., Any]:
     try:
         return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), attribute))
     except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "lamplighter":
+        missing = extras.explained(error)
+        if missing is None:
             raise
-        raise missing_extra(error.name or "?", _EXTRA_OF_KIND.get(kind, "train")) from error
+        raise missing from error
 
 
 def schema(kind: str, name: str) -> type[BaseModel]:
@@ -188,13 +189,6 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f" (did you mean '{near[0]}'?)" if near else ""
-
-
-def missing_extra(package: str, extra: str) -> MissingExtraError:
-    """The error for an optional package that is not installed, with the line that adds it."""
-    return MissingExtraError(
-        f"this needs the package '{package}', which is not installed; run: pip install 'lamplighter[{extra}]'"
-    )
 
 
 def explain(error: Any, known: list[str], key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from lamplighter.monitor.drift.verdict import Verdict
+from lamplighter.monitor.rounds import Rounds
 from lamplighter.monitor.store import Store
 
 logger = logging.getLogger("lamplighter.monitor")
@@ -119,39 +120,39 @@ class Notifier:
 
     def __init__(self, store: Store, model: str, sinks: Mapping[str, Sink]) -> None:
         self._store, self._model, self._sinks = store, model, sinks
-        self._wake, self._closing = threading.Event(), threading.Event()
-        self._idle = threading.Event()
+        self._rounds, self._closing = Rounds(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="lamplighter-notifier", daemon=True)
-        self._wake.set()
+        self._rounds.ask()
         self._thread.start()
 
     def wake(self) -> None:
         """Say that an alert has changed."""
-        self._idle.clear()
-        self._wake.set()
+        self._rounds.ask()
 
     def wait(self, timeout: float) -> bool:
         """Wait until the sinks have been told, or given up on for now."""
-        return self._idle.wait(timeout)
+        return self._rounds.wait_all(timeout)
 
     def close(self, timeout: float = 5.0) -> None:
         """Finish the round that is under way and stop."""
-        self._idle.wait(timeout)
+        if not self._closing.is_set():
+            self._rounds.wait_all(timeout)
         self._closing.set()
-        self._wake.set()
+        self._rounds.ask()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.clear()
+        done = True
+        while True:
+            number = self._rounds.begin(None if done else TRY_AGAIN_SECONDS)
+            if self._closing.is_set():
+                return
             try:
                 done = self._deliver()
             except SQLAlchemyError as error:
                 logger.warning("cannot read alerts: %s", error)
                 done = False
-            if not self._wake.is_set():
-                self._idle.set()
-            self._wake.wait(None if done else TRY_AGAIN_SECONDS)
+            self._rounds.finish(number)
 
     def _deliver(self) -> bool:
         """Send what has not been sent; False when something is left."""

@@ -21,6 +21,7 @@ from lamplighter.monitor.alerts import Notifier
 from lamplighter.monitor.drift.baseline import Baseline, predictions
 from lamplighter.monitor.drift.verdict import Verdict
 from lamplighter.monitor.records import MonitorError, Predictions
+from lamplighter.monitor.rounds import Rounds
 from lamplighter.monitor.snapshot import Snapshots
 from lamplighter.monitor.store import Store, first_line
 from lamplighter.monitor.traffic import KEEP_SECONDS, MIX, Traffic
@@ -81,7 +82,7 @@ class Monitor:
         except SQLAlchemyError as error:
             raise MonitorError(f"the monitor's store does not answer: {first_line(error)}") from None
         self._snapshots = Snapshots(self, baseline)
-        self._due, self._hurry, self._closing, self._idle = (threading.Event() for _ in range(4))
+        self._rounds, self._hurry, self._closing = Rounds(), threading.Event(), threading.Event()
         self._in_trouble = False
         self.failed_checks = 0
         self.notifier = Notifier(store, manifest.name, sinks)
@@ -90,7 +91,7 @@ class Monitor:
             store, self._to_rows, self._observe, self._stored, max_queue, min(keep_rows, KEEP_BYTES // row_bytes)
         )
         self._checker = threading.Thread(target=self._run_checks, name="lamplighter-drift", daemon=True)
-        self._due.set()
+        self._rounds.ask()
         self._checker.start()
 
     def record(self, ids: Sequence[str], features: np.ndarray, scores: np.ndarray, latency_seconds: float) -> None:
@@ -168,10 +169,8 @@ class Monitor:
         """Wait until all predictions are stored, all full windows tested and the sinks told. False when out of time."""
         deadline = time.monotonic() + timeout
         done = self.writer.flush(timeout)
-        self._idle.clear()
         self._hurry.set()
-        self._due.set()
-        done &= self._idle.wait(max(0.0, deadline - time.monotonic()))
+        done &= self._rounds.wait(self._rounds.ask(), max(0.0, deadline - time.monotonic()))
         self._hurry.clear()
         return done & self.notifier.wait(max(0.0, deadline - time.monotonic()))
 
@@ -180,7 +179,7 @@ class Monitor:
         self.writer.close()
         self._closing.set()
         self._hurry.set()
-        self._due.set()
+        self._rounds.ask()
         self._checker.join(10.0)
         self.notifier.close()
 
@@ -194,16 +193,14 @@ class Monitor:
     def _stored(self, rows: int) -> None:
         self._pending += rows
         if self._pending >= self.windows.size:
-            self._due.set()
+            self._rounds.ask()
 
     def _run_checks(self) -> None:
         while not self._closing.is_set():
-            self._due.wait(RECHECK_SECONDS)
-            self._due.clear()
+            number = self._rounds.begin(RECHECK_SECONDS)
             while not self._closing.is_set() and self._test_window():
                 pass
-            if not self._due.is_set():
-                self._idle.set()
+            self._rounds.finish(number)
 
     def _test_window(self) -> bool:
         """Test one window; False when none is full."""

@@ -16,6 +16,7 @@ from lamplighter.monitor.schema import SCHEMA_VERSION, about, alerts, labels, me
 Row = dict[str, Any]
 BUSY_SECONDS = 5.0
 PRUNE_BATCH = 5000
+COUNTED = {"preserve_rowcount": True}
 
 
 def open_store(url: str) -> Store:
@@ -90,7 +91,7 @@ class Store:
         """
         insert = self._insert(predictions).on_conflict_do_nothing()
         with self.engine.begin() as connection:
-            return connection.execute(insert, list(rows), execution_options={"preserve_rowcount": True}).rowcount
+            return connection.execute(insert, list(rows), execution_options=COUNTED).rowcount
 
     def prune(self, keep: int) -> int:
         """Forget the oldest predictions beyond ``keep`` and their labels, a batch at a time.
@@ -213,8 +214,8 @@ class Store:
             False when another process has recorded this window already; then nothing is changed.
         """
         with self.engine.begin() as connection:
-            result = connection.execute(self._insert(windows).values(**window).on_conflict_do_nothing())
-            if result.rowcount != 1:
+            insert = self._insert(windows).values(**window).on_conflict_do_nothing()
+            if connection.execute(insert, execution_options=COUNTED).rowcount != 1:
                 return False
             if alert is not None:
                 connection.execute(sa.insert(alerts).values(**alert))

@@ -56,9 +56,15 @@ def create_app(
     models: list[ServedModel] = []
     for bundle in bundles:
         warm_up(bundle, limits.max_batch)
-    for bundle in bundles:
-        watcher = watch(bundle, monitor, store_url) if monitor is not None else None
-        models.append(ServedModel(bundle, limits, watcher, metrics, pool, deadline))
+    try:
+        for bundle in bundles:
+            watcher = watch(bundle, monitor, store_url) if monitor is not None else None
+            models.append(ServedModel(bundle, limits, watcher, metrics, pool, deadline))
+    except BaseException:
+        for model in models:
+            if model.monitor is not None:
+                _close(model.monitor)
+        raise
     metrics.watch(lambda: families(models))
     return App(models, limits, metrics, pool)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 from lamplighter.core.recipe import Serve
 from lamplighter.serving.batching import Answer, Batcher, Job, Part, Tensors
 from lamplighter.serving.errors import ClientGoneError
+from lamplighter.serving.ids import Ids
 from lamplighter.serving.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ServedModel:
             name=f"model-{self.name}",
         )
         self.metrics = metrics.model(self.name, self.version, lambda: self.batcher.waiting)
+        self._ids = Ids()
         self._pool = pool
         self._decodes = any(column.kind in ("image", "array") for column in self.signature.inputs)
 
@@ -84,7 +85,7 @@ class ServedModel:
                 tensors = await loop.run_in_executor(self._pool, self.bundle.preprocess, rows)
             else:
                 tensors = self.bundle.preprocess(rows)
-            job = Job(rows, tensors, new_ids(len(rows)), loop.create_future(), arrived)
+            job = Job(rows, tensors, self._ids.take(len(rows)), loop.create_future(), arrived)
         except BaseException:
             self.batcher.release(len(rows))
             raise
@@ -126,17 +127,6 @@ def warm_up(bundle: Bundle, max_batch: int) -> None:
     for rows in (1, max_batch):
         shapes = {spec.name: (rows, *(size or 0 for size in spec.shape)) for spec in specs}
         bundle.run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in specs})
-
-
-def new_ids(count: int) -> list[str]:
-    """Prediction ids: 128 random bits each, so that nobody can guess another client's id and label it.
-
-    >>> first, second = new_ids(2)
-    >>> len(first), first != second
-    (32, True)
-    """
-    digits = os.urandom(16 * count).hex()
-    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
 
 
 async def _answer(

@@ -67,6 +67,7 @@ def test_what_the_recipe_says_is_taken(tmp_path: Path) -> None:
         ("größe,b\n1,2\n".encode("utf-16"), "utf-16"),
         ("größe,b\n1,2\n".encode("cp1252"), "cp1252"),
         (b"gr\x81\xf6e,b\n1,2\n", "latin-1"),  # 0x81 is no Windows-1252
+        (b"a,b\n1,vis-\xe0", "cp1252"),  # the start of a UTF-8 character that never comes
     ],
 )
 def test_encoding(tmp_path: Path, content: bytes, encoding: str) -> None:

@@ -56,7 +56,8 @@ def test_alpha_is_split_over_detectors_and_columns() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("d", "rows", "trials"), [(10, (1000, 200), 400), (100, (1000, 1000), 120), (100, (40, 40), 300), (3, (20, 20), 600)]
+    ("d", "rows", "trials"),
+    [(10, (1000, 200), 400), (100, (1000, 1000), 120), (100, (40, 40), 300), (3, (20, 20), 600)],
 )
 def test_false_alarms_stay_within_alpha_everywhere(d: int, rows: tuple[int, int], trials: int) -> None:
     assert sum(v.drifted for v in _null(trials, rows, d, None)) <= _upper(trials)
@@ -178,7 +179,9 @@ def test_own_detectors_share_alpha() -> None:
     register("detector", "always")(Always)
     assert "always" in names("detector")
     text = "{name: a, data: {name: digits}, model: {name: mlp}, task: {name: classification}, monitor: {detectors: ["
-    recipe = Recipe.parse(text + "{name: univariate}, {name: mmd, permutations: 199}, {name: always, p_value: 0.016}]}}")
+    recipe = Recipe.parse(
+        text + "{name: univariate}, {name: mmd, permutations: 199}, {name: always, p_value: 0.016}]}}"
+    )
     detectors = [build("detector", c.name, c.params) for c in recipe.monitor.detectors]
     rng = np.random.default_rng(5)
     before, now = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))

@@ -15,7 +15,13 @@ def _naive(kernel: np.ndarray, is_reference: np.ndarray) -> float:
     for i in range(len(kernel)):
         for j in range(len(kernel)):
             if i != j:
-                kind = "xx" if is_reference[i] and is_reference[j] else "xy" if is_reference[i] or is_reference[j] else "yy"
+                kind = (
+                    "xx"
+                    if is_reference[i] and is_reference[j]
+                    else "xy"
+                    if is_reference[i] or is_reference[j]
+                    else "yy"
+                )
                 sums[kind].append(kernel[i, j])
     return float(np.mean(sums["xx"]) + np.mean(sums["yy"]) - 2 * np.mean(sums["xy"]))
 

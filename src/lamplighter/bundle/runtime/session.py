@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamplighter.bundle.manifest import Manifest
-from lamplighter.core import registry
+from lamplighter.core import extras
 from lamplighter.core.errors import BundleError, InputError
 from lamplighter.data.preprocessing.pipeline import Tensors
 
@@ -110,7 +110,7 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        raise registry.missing_extra("onnxruntime", "serve") from None
+        raise extras.missing_extra("onnxruntime", "serve") from None
     onnxruntime.disable_telemetry_events()
     return onnxruntime
 

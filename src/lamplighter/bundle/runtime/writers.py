@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lamplighter.core import registry
+from lamplighter.core import extras
 from lamplighter.core.errors import DataError
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
@@ -83,7 +83,7 @@ def _parquet(path: Path, names: list[str]) -> Iterator[Writer]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
-        raise registry.missing_extra("pyarrow", "data") from None
+        raise extras.missing_extra("pyarrow", "data") from None
     known = set(names)
     waiting: list[dict[str, Any]] = []
     schema: Any = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lamplighter.core import registry
+from lamplighter.core import extras
 from lamplighter.core.errors import DataError
 from lamplighter.data.tables.csv import check_names
 
@@ -32,7 +32,7 @@ def rows(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise registry.missing_extra("pyarrow", "data") from None
+        raise extras.missing_extra("pyarrow", "data") from None
     try:
         names = check_names(list(pyarrow.parquet.read_schema(path).names), str(path))
     except (pyarrow.ArrowException, OSError) as error:
