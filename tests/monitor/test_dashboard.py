@@ -22,6 +22,18 @@ from lamplighter.core.recipe import Monitor as Settings
 from lamplighter.monitor import dashboard
 from lamplighter.monitor.service import Monitor
 
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--virtual-time-budget=6000",
+    "--enable-logging=stderr",
+    "--dump-dom",
+]
 HOSTILE = "</script><script>window.broken=1</script><img src=x onerror=window.broken=1>\"'{{7*7}}"
 
 
@@ -119,14 +131,7 @@ def test_a_browser_draws_it_under_the_policy(store: Any, make_manifest: Callable
     thread.start()
     try:
         done = subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-            + [
-                "--disable-background-networking",
-                "--disable-component-update",
-                f"--user-data-dir={tmp_path / 'profile'}",
-            ]
-            + ["--virtual-time-budget=6000", "--enable-logging=stderr", "--dump-dom"]
-            + [f"http://127.0.0.1:{server.server_port}/"],
+            ["chromium", *CHROMIUM, f"--user-data-dir={tmp_path}", f"http://127.0.0.1:{server.server_port}/"],
             capture_output=True,
             text=True,
             timeout=120,

@@ -30,7 +30,7 @@ def test_a_wrong_label_in_a_list_stores_nothing(
     with pytest.raises(InputError, match="row 1, field 'label': unknown label 'cat'; known labels: 0, 1, 2"):
         monitor.feedback_many([(ids[0], "1"), (ids[1], "cat")])
     assert monitor.store.label_span("digits", "1") is None
-    with pytest.raises(InputError, match="^field 'label': unknown label 'cat'"):
+    with pytest.raises(InputError, match=r"^field 'label': unknown label 'cat'"):
         monitor.feedback(ids[0], "cat")
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_kill_9_loses_neither_alert_nor_position(world: Any, tmp_path: Path, fee
     assert monitor.flush()
     history = store.latest_windows("digits", "1", 1000)[::-1]
     assert [w["number"] for w in history] == list(range(len(history)))
-    assert all(b["first_seq"] == a["last_seq"] + 1 for a, b in zip(history, history[1:]))
+    assert all(b["first_seq"] == a["last_seq"] + 1 for a, b in pairwise(history))
     assert [a["state"] for a in store.latest_alerts("digits", 10)] == ["firing"]
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_every_prediction_is_in_one_window(world: Any, start: Start, feed: Feed)
     assert monitor.flush()
     history = _history(monitor)
     assert [w["number"] for w in history] == [0, 1, 2, 3] and {w["n"] for w in history} == {100}
-    assert all(b["first_seq"] == a["last_seq"] + 1 for a, b in zip(history, history[1:]))
+    assert all(b["first_seq"] == a["last_seq"] + 1 for a, b in pairwise(history))
     assert monitor.snapshot()["drift"]["waiting"] == 50
 
 

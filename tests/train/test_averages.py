@@ -46,7 +46,7 @@ def test_the_state_goes_on_exactly() -> None:
 
 def test_what_has_no_weight_does_not_count() -> None:
     averages = Averages()
-    averages.add("loss", torch.tensor(5.0), 0, step=1)
+    averages.add("loss", torch.tensor(math.nan), 0, step=1)
     assert averages.means() == {}
     averages.add("loss", torch.tensor(1.0), 2, step=2)
     assert averages.means() == {"loss": 1.0}

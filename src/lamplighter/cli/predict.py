@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lamplighter.cli.options import Quiet
+from lamplighter.cli import options
+from lamplighter.cli.options import Import, Quiet
 
 
 def predict(
@@ -17,9 +18,11 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Write what is wrong with a bad row into a column 'error' and go on.")
     ] = False,
+    import_: Import = None,
     quiet: Quiet = False,
 ) -> None:
     """Predict every row of a file or every image of a folder."""
+    options.load_imports(import_)
     from lamplighter.bundle.runtime import load_bundle
     from lamplighter.bundle.runtime.files import predict_file
 

@@ -83,10 +83,10 @@ def _describe_table(file: TableFile, path: str, target: str) -> str:
 
 def _describe_folder(folder: Path, path: str) -> str:
     from lamplighter.data.sources._images import decide_format
-    from lamplighter.data.sources.image_folder import _list
+    from lamplighter.data.sources.image_folder import list_images
 
     notes: list[str] = []
-    paths, labels, _ = _list(folder, notes)
+    paths, labels, _ = list_images(folder, notes)
     counts = Counter(labels)
     if len(counts) < 2:
         raise DataError(f"{folder}: only one class ('{labels[0]}'); a folder for each of at least two is needed")

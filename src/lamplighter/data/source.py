@@ -32,6 +32,10 @@ class Source(Protocol):
     Constructor parameters are the recipe's ``data`` keys; ``seed: Annotated[int, FromData]`` and
     ``splits: Annotated[Splits | None, FromData] = None`` (a persisted split to use again) come from the run.
 
+    A source may also offer ``statistics() -> {"x": (mean, std)}`` for each channel of an image (the first layer of the
+    network then normalises), ``target_statistics() -> (mean, std)`` for numeric targets (they are learned in standard
+    units), all fitted on the training split, and ``notes: list[str]``, lines a person should read before training.
+
     Attributes:
         signature: what goes in and what is predicted.
         preprocessing: raw row -> tensors, fitted on the training split only.

@@ -104,14 +104,13 @@ def calibration_chart(before: Reliability, after: Reliability | None, about: str
         figure = Figure(figsize=(4.6, 4.4), layout="constrained")
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         top.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (1, 2)))
-        curves = [(before, THEN, (0, (4, 2)), "s")] if after is not None else []
+        curves = [(before, THEN, "s")] if after is not None else []
         shown = before if after is None else after
-        for curve, colour, dashes, marker in [*curves, (shown, NOW, "solid", "o")]:
+        for curve, colour, marker in [*curves, (shown, NOW, "o")]:
             filled = curve.count > 0
             x, share, count = curve.confidence[filled], curve.accuracy[filled], curve.count[filled]
-            top.plot(x, share, color=colour, linestyle=dashes, linewidth=1.2, alpha=0.6)
             style = {"color": colour, "marker": marker, "edgecolor": CARD, "zorder": 3}
-            top.scatter(x, share, s=20 + 100 * count / max(1, count.max(initial=0)), **style)
+            top.scatter(x, share, s=16 + 110 * count / max(1, count.max(initial=0)), **style)
             if curve is shown:
                 low, high = np.array([wilson(round(right), n) for right, n in zip(share * count, count.tolist())]).T
                 top.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.6)

@@ -17,8 +17,8 @@ def cross_entropy(logits_NK: Tensor, target_N: Tensor, label_smoothing: float = 
         logits_NK: unnormalised scores (N, K).
         target_N: class indices (N,), int64.
         label_smoothing: s, at least 0 and less than 1.
-        ignore_index: target of rows that do not count. When no row counts the loss is 0 (torch's is NaN), so that one
-            unlabelled micro-batch does not poison a step.
+        ignore_index: target of rows that do not count. When no row counts the value is NaN, as torch's is, and the
+            gradient 0.
 
     Returns:
         Scalar.
@@ -29,10 +29,9 @@ def cross_entropy(logits_NK: Tensor, target_N: Tensor, label_smoothing: float = 
     (tensor(0.4170), tensor(0.5137))
     """
     log_p_NK = F.log_softmax(logits_NK, dim=1)
-    summed = F.nll_loss(log_p_NK, target_N, ignore_index=ignore_index, reduction="sum")
-    valid_N = target_N != ignore_index
-    count = valid_N.sum().clamp(min=1)
+    hard = F.nll_loss(log_p_NK, target_N, ignore_index=ignore_index)
     if label_smoothing == 0:
-        return summed / count
-    uniform = -(log_p_NK.mean(dim=1) * valid_N).sum()
-    return ((1 - label_smoothing) * summed + label_smoothing * uniform) / count
+        return hard
+    valid_N = target_N != ignore_index
+    uniform = -(log_p_NK.mean(dim=1) * valid_N).sum() / valid_N.sum().clamp(min=1)
+    return (1 - label_smoothing) * hard + label_smoothing * uniform

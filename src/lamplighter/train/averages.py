@@ -57,6 +57,8 @@ class Averages:
         values = torch.stack([value.reshape(()).float() for _, value, _, _ in pending]).tolist()
         weights = _fetched([weight for _, _, weight, _ in pending])
         for (name, _, _, step), value, weight in zip(pending, values, weights):
+            if weight == 0:  # no row counted: the mean of nothing is NaN, and no failure
+                continue
             if name == "loss":
                 self.last_loss = value
             if name.endswith("loss") and not math.isfinite(value):
@@ -64,10 +66,9 @@ class Averages:
                     f"epoch {self.epoch}, step {step}: the {name} is {value}; lower the learning rate "
                     "(train.optimizer.lr), set train.precision: fp32, or look for extreme values in the data"
                 )
-            if weight > 0:
-                sums = self._sums.setdefault(name, [0.0, 0.0])
-                sums[0] += value * weight
-                sums[1] += weight
+            sums = self._sums.setdefault(name, [0.0, 0.0])
+            sums[0] += value * weight
+            sums[1] += weight
 
     def means(self) -> dict[str, float]:
         """Weighted mean of everything added since the last `reset`."""

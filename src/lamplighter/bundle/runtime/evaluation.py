@@ -12,6 +12,7 @@ import numpy as np
 from lamplighter.bundle.runtime.bundle import Bundle
 from lamplighter.core.errors import DataError
 from lamplighter.data.tables.reading import iter_rows
+from lamplighter.data.tables.values import category
 from lamplighter.metrics import classification, regression
 from lamplighter.metrics.score import Score
 
@@ -59,7 +60,8 @@ def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[Any, np.ndarray]]:
     kinds: dict[str, str] = {column.name: column.kind for column in signature.inputs}
     if bundle.manifest.output.kind == "regression":
         kinds |= dict.fromkeys(targets, "numeric")
-    for number, row in enumerate(iter_rows(data, kinds), start=1):
+    missing_marks = tuple(bundle.manifest.recipe["data"].get("missing", ()))
+    for number, row in enumerate(iter_rows(data, kinds, missing=missing_marks), start=1):
         missing = [name for name in targets if name not in row]
         if missing:
             raise DataError(f"{data}: no column '{missing[0]}', which holds the true answers")
@@ -79,7 +81,7 @@ def _target(bundle: Bundle, values: list[Any], where: str) -> np.ndarray:
     output = bundle.manifest.output
     if output.kind == "regression":
         return np.array([np.nan if value is None else value for value in values], np.float64)
-    label = "" if values[0] is None else str(values[0])
+    label = category(values[0]) or ""
     if label not in output.labels:
         raise DataError(f"{where}: the label '{label}' is unknown to the model; it knows {', '.join(output.labels)}")
     return np.array(output.labels.index(label))

@@ -57,7 +57,7 @@ class ImageFolder:
     ) -> None:
         root = Path(path).expanduser()
         self.notes: list[str] = []
-        paths, names, given = _list(root, self.notes)
+        paths, names, given = list_images(root, self.notes)
         labels = sorted(set(names))
         if len(labels) < 2:
             raise DataError(f"{root}: only one class ('{labels[0]}'); a folder for each of at least two is needed")
@@ -89,7 +89,7 @@ class ImageFolder:
         return {"x": self._images.statistics(self.splits.train)}
 
 
-def _list(root: Path, notes: list[str]) -> tuple[list[Path], list[str], list[str]]:
+def list_images(root: Path, notes: list[str]) -> tuple[list[Path], list[str], list[str]]:
     """All images, the class of each, and the split each was put in (``""`` where none is given)."""
     if not root.is_dir():
         raise DataError(f"{root}: {'this is a file, not a folder' if root.exists() else 'no such folder'}")
