@@ -100,6 +100,23 @@ def test_a_signal_under_load_drops_nothing(tmp_path: Path, number: signal.Signal
         socket.create_connection(tuple(host.split(":")), timeout=1)  # type: ignore[arg-type]
 
 
+def test_a_client_between_two_requests_is_told_before_its_connection_closes(tmp_path: Path) -> None:
+    process, host = launch(tmp_path, delay=0.0)
+    connection = http.client.HTTPConnection(host, timeout=10)
+    for pause in (0.0, 0.3):
+        time.sleep(pause)
+        body = json.dumps({"rows": [{"rooms": 1}]})
+        connection.request("POST", "/v1/models/prices/predict", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
+        assert response.will_close is (pause > 0)
+        process.send_signal(signal.SIGTERM)
+    connection.close()
+    started = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode == 0 and time.monotonic() - started < 3
+
+
 def test_a_slow_request_is_finished_and_a_second_interrupt_is_not_patient(tmp_path: Path) -> None:
     process, host = launch(tmp_path, delay=1.0)
     counts: dict[str, int] = {}

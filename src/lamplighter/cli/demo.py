@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from lamplighter.cli.options import Host, Json, Out, Port
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lamplighter.bundle.runtime import Bundle
     from lamplighter.client.http import Client
     from lamplighter.serving.server import Server
@@ -60,6 +61,8 @@ def demo(
 
 def _traffic(run: Any, bundle: Bundle, running: Server, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Replay clean, then drifted scans; the numbers of the summary."""
+    import numpy as np
+
     from lamplighter.client.http import Client
     from lamplighter.core.seeding import generator
 
@@ -147,6 +150,7 @@ def _png(scan: np.ndarray) -> bytes:
 
 def _spoil(scan: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Rotate by 10 to 30 degrees and add Gaussian noise with a standard deviation of 25 of 255."""
+    import numpy as np
     from PIL import Image
 
     turned = Image.fromarray(scan).rotate(rng.uniform(10, 30), resample=Image.Resampling.BILINEAR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -47,6 +46,8 @@ def _machine() -> str:
 
 def _extras() -> dict[str, dict[str, str | None]]:
     """Extra -> package -> installed version or None, read from our own metadata."""
+    import importlib.metadata
+
     found: dict[str, dict[str, str | None]] = {}
     for requirement in importlib.metadata.requires("lamplighter") or []:
         match = re.match(r"([A-Za-z0-9._-]+).*;\s*extra == ['\"](train|serve|data)['\"]", requirement)
@@ -56,6 +57,8 @@ def _extras() -> dict[str, dict[str, str | None]]:
 
 
 def _version(package: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

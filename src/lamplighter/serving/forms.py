@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from lamplighter.serving.errors import RequestError
 
 MAX_FILES = 1000
+
+# It logs a warning for each broken form. The client is told instead; nobody outside should be able to fill the log.
+logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
 
 
 def files_of(body: bytes, content_type: bytes) -> list[bytes]:

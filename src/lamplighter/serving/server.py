@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -246,9 +247,9 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain. A second one: leave at once. uvicorn would raise the signal again afterwards, and
-        the process would not end with status 0."""
+        """First signal: drain. A second Ctrl-C: leave at once. uvicorn would raise the signal again afterwards, and the
+        process would not end with status 0."""
         self.app.drain()
-        if self.should_exit:
+        if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True

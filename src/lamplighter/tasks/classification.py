@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -63,7 +64,7 @@ class Classification(Task):
         logits = self.model(self.norm(batch["x"]))
         self._check_shape(logits)
         value = cross_entropy(full_precision(logits), y, self.label_smoothing)
-        yield Loss(value, weight=(y >= 0).sum())
+        yield Loss(value, weight=torch.count_nonzero(y >= 0))
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """``logits`` (N, classes) float32 and ``y`` (N,) of the rows that have a label."""

@@ -54,7 +54,7 @@ class Averages:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        values = torch.stack([value.reshape(()).float() for _, value, _, _ in pending]).tolist()
+        values = _fetched([value for _, value, _, _ in pending])
         weights = _fetched([weight for _, _, weight, _ in pending])
         for (name, _, _, step), value, weight in zip(pending, values, weights):
             if weight == 0:  # no row counted: the mean of nothing is NaN, and no failure
@@ -88,7 +88,8 @@ class Averages:
         self._sums = {name: list(sums) for name, sums in state.items()}
 
 
-def _fetched(weights: list[float | Tensor]) -> list[float]:
-    tensors = [weight for weight in weights if isinstance(weight, Tensor)]
-    fetched = iter(torch.stack(tensors).tolist() if tensors else [])
-    return [float(next(fetched)) if isinstance(weight, Tensor) else float(weight) for weight in weights]
+def _fetched(scalars: list[float | Tensor]) -> list[float]:
+    """Numbers of tensors; those of a GPU in one transfer."""
+    remote = [s for s in scalars if isinstance(s, Tensor) and s.device.type != "cpu"]
+    fetched = iter(torch.stack([s.reshape(()).float() for s in remote]).tolist() if remote else [])
+    return [float(next(fetched) if isinstance(s, Tensor) and s.device.type != "cpu" else s) for s in scalars]

@@ -118,7 +118,7 @@ def _feature(
     """Fold the tests of one column into one entry; two tests of a column share its part of alpha."""
     ran = [test for test in tests if test[0] != "none"]
     name, statistic, p_value = min(ran, key=lambda test: test[2]) if ran else ("none", 0.0, 1.0)
-    p_value = min(1.0, p_value)
+    p_value = min(1.0, p_value * max(len(ran), 1))
     cells = _cells(reference, j, now)
     index = critical = missing_before = 0.0
     if cells is not None:
