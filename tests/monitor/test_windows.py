@@ -85,6 +85,17 @@ def test_two_processes_on_one_store_record_each_window_once(world: Any, start: S
     assert _alerts(monitors[0]) == ["firing"]
 
 
+def test_a_process_that_comes_late_takes_over_where_the_other_is(world: Any, start: Start, feed: Feed) -> None:
+    late, early = start({"window": 100}), start({"window": 100})
+    late.close()
+    feed(early, world.noisy()[:300])
+    early.flush()
+    assert late.windows.number == 0
+    assert not late.windows.run_next()  # this window is there already; its alert is not opened again
+    assert late.windows.number == 3 and late.windows.pending() == 0
+    assert _alerts(early) == ["firing"]
+
+
 def test_a_backlog_is_skipped_but_for_its_newest_window(
     world: Any, start: Start, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ class Serve(_Section):
     max_batch: Annotated[int, Field(gt=0, description="rows computed together at most")] = 32
     max_queue: Annotated[int, Field(gt=0, description="rows waiting at most; more are answered 503")] = 1024
     max_body_mb: Annotated[float, Field(gt=0, description="larger bodies are answered 413")] = 16
+    deadline_seconds: Annotated[float, Field(gt=0, description="a request that waits longer is answered 504")] = 30
     threads: Annotated[int, Field(gt=0, description="compute threads of one model")] = 1
 
 

@@ -28,7 +28,6 @@ def create_app(
     serve: recipe.Serve | None = None,
     monitor: recipe.Monitor | None = None,
     store_url: str | None = None,
-    deadline: float = 30.0,
 ) -> App:
     """An ASGI application serving some bundles.
 
@@ -38,7 +37,6 @@ def create_app(
         monitor: when to raise alarms; ``None``: no monitoring.
         store_url: SQLAlchemy URL of the monitor's store; ``None``: ``monitor.store``, or a SQLite file beside each
             bundle.
-        deadline: seconds a request may wait for its computation before it is answered 504.
 
     Raises:
         ServingError: no bundle, or two of one name.
@@ -59,7 +57,7 @@ def create_app(
     try:
         for bundle in bundles:
             watcher = watch(bundle, monitor, store_url) if monitor is not None else None
-            models.append(ServedModel(bundle, limits, watcher, metrics, pool, deadline))
+            models.append(ServedModel(bundle, limits, watcher, metrics, pool))
     except BaseException:
         for model in models:
             if model.monitor is not None:

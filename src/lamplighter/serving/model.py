@@ -35,7 +35,6 @@ class ServedModel:
         monitor: told about every prediction; ``None``: nobody is.
         metrics: of the application.
         pool: threads for preprocessing.
-        deadline: seconds a request may wait for its computation.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class ServedModel:
         monitor: Monitor | None,
         metrics: Metrics,
         pool: ThreadPoolExecutor,
-        deadline: float,
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -58,7 +56,7 @@ class ServedModel:
             self._record,
             max_batch=serve.max_batch,
             max_queue=serve.max_queue,
-            deadline=deadline,
+            deadline=serve.deadline_seconds,
             name=f"model-{self.name}",
         )
         self.metrics = metrics.model(self.name, self.version, lambda: self.batcher.waiting)

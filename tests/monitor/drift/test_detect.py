@@ -47,6 +47,8 @@ def test_alpha_is_split_over_detectors_and_columns() -> None:
     verdict = check(rng.normal(size=(100, 4)), rng.normal(size=(100, 4)), detectors=FAST)
     smallest = min(f.p_value for f in verdict.features)
     assert verdict.findings[0].p_value == pytest.approx(min(1, smallest * 4 * 2))
+    for feature in verdict.features:
+        assert feature.corrected_p == pytest.approx(min(1, feature.p_value * 4 * 2))
     alone = check(rng.normal(size=(100, 4)), rng.normal(size=(100, 4)), detectors=FAST[1:])
     assert alone.p_value == alone.findings[0].p_value <= 1
     assert alone.findings[0].detector == "MMD"
