@@ -277,6 +277,7 @@ def _finish(recipe: Recipe, source: Source, trainer: Trainer, progress: NoProgre
 
     folder, task, rows = trainer.folder, trainer.task, 2 * recipe.data.batch_size
     checkpoint.load_model(folder / "checkpoints" / "best", task)
+    progress.message(f"judging epoch {trainer.state.best_epoch}, the best, on the validation and the test split")
     try:
         val, _ = evaluate(task, source.split("val"), rows, trainer.device, stop=trainer.stop)
         log_test_opened(folder, len(source.split("test")))
@@ -302,7 +303,7 @@ def _finish(recipe: Recipe, source: Source, trainer: Trainer, progress: NoProgre
         temperature=temperature,
     )
     trainer.log.append({"event": "finished", "best_epoch": trainer.state.best_epoch})
-    progress.message(f"best: epoch {trainer.state.best_epoch}; report: {folder / 'report.html'}")
+    progress.message(f"report: {folder / 'report.html'}")
 
 
 def _statistics(source: Source) -> dict[str, Any]:

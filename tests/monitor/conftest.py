@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,3 +151,32 @@ def feed(world: World) -> Callable[..., list[str]]:
         return ids
 
     return _feed
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real PostgreSQL server of the test's own, from Debian's package, ended afterwards."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found and not os.environ.get("CI"):
+        pytest.skip("needs Debian's package postgresql")
+    pytest.importorskip("psycopg")
+    assert found, "CI installs Debian's package postgresql"
+    folder = Path(tempfile.mkdtemp(prefix="lamplighter-pg-"))
+    # The server refuses to run as root; Debian's package brings a user for it.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = str(folder / "data")
+    run = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "timeout": 60}
+    subprocess.run([*user, str(found[-1]), "-D", data, "-U", "lamp", "-A", "trust", "--no-sync"], **run)
+    control = [*user, str(found[-1].with_name("pg_ctl")), "-D", data, "-w"]
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], **run)
+    try:
+        yield f"postgresql://lamp@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **run)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -64,7 +64,7 @@ def test_nothing_on_the_page_needs_an_inline_exception(world: Any) -> None:
 def test_page_says_what_it_is_about(world: Any) -> None:
     html = dashboard.page(world.manifest, Settings(window=321, alpha=0.01))
     assert "<h1>digits" in html and "version 1" in html and "90.0%" in html and "86.0% to 93.0%, n = 360" in html
-    assert "each window of 321 predictions" in html and "1.0%" in html
+    assert "each window of 321 predictions" in html and "less than 1% of windows" in html
     assert "--data-binary @picture.png /v1/models/digits/predict" in html
     assert 'lang="en"' in html and "<title>digits" in html
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -176,12 +175,8 @@ def test_the_schema_compiles_for_postgresql() -> None:
     assert "seq BIGSERIAL NOT NULL" in statements and "features BYTEA" in statements
 
 
-@pytest.mark.skipif("LAMPLIGHTER_TEST_POSTGRES" not in os.environ, reason="set LAMPLIGHTER_TEST_POSTGRES to a URL")
-def test_postgresql_does_the_same() -> None:
-    store = open_store(os.environ["LAMPLIGHTER_TEST_POSTGRES"])
-    metadata.drop_all(store.engine)
-    store.close()
-    store = open_store(os.environ["LAMPLIGHTER_TEST_POSTGRES"])
+def test_postgresql_does_the_same(postgresql: str) -> None:
+    store = open_store(postgresql)
     test_an_id_counts_once(store)
     test_labels_are_replaced_not_added(store)
     test_a_window_is_recorded_once_with_its_alert(store)

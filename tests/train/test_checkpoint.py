@@ -95,6 +95,8 @@ def test_a_kill_between_the_two_renames_leaves_the_old_one(tmp_path: Path) -> No
     path.rename(tmp_path / ".last.abc.old")
     (tmp_path / ".last.xyz.tmp").mkdir()
     (tmp_path / ".last.xyz.tmp" / "state.json").write_text("{half")
+    assert not checkpoint.exists(path)
+    checkpoint.repair(path)
     assert checkpoint.exists(path)
     assert checkpoint.load_state(path)["epoch"] == 1
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["last"]
@@ -104,7 +106,7 @@ def test_leftovers_of_a_finished_replacement_are_removed(tmp_path: Path) -> None
     path = tmp_path / "last"
     checkpoint.save(path, network(), {"epoch": 1})
     checkpoint.save(tmp_path / ".last.abc.old", network(), {"epoch": 0})
-    assert checkpoint.exists(path)
+    checkpoint.repair(path)
     assert checkpoint.load_state(path)["epoch"] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
 

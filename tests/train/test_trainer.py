@@ -188,6 +188,38 @@ def test_a_task_without_losses_or_with_uneven_ones_is_an_error(make_task: Make, 
         make_trainer(task=uneven, settings={"accumulate": 4}).fit()
 
 
+@pytest.mark.parametrize("name", ["fp32", "fp16"])
+def test_two_losses_of_one_optimizer_are_two_steps(name: Any, make_task: Make, make_trainer: Make, rows: Make) -> None:
+    task = make_task()
+    plain = type(task).step
+
+    def twice(batch: Batch) -> Iterator[Loss]:
+        yield from plain(task, batch)
+        yield from plain(task, batch)
+
+    task.step = twice
+    trainer = make_trainer(
+        task=task, settings={"epochs": 1, "optimizer": {"name": "adamw"}}, precision=Precision(name, False)
+    )
+    trainer.fit()
+    (steps,) = {float(state["step"]) for state in trainer.optimizers["main"].state.values()}
+    assert (trainer.state.step, steps) == (7, 14)
+
+
+def test_an_unknown_optimizer_is_named(make_task: Make, make_trainer: Make) -> None:
+    task = make_task()
+    plain = type(task).step
+
+    def misspelt(batch: Batch) -> Iterator[Loss]:
+        for loss in plain(task, batch):
+            loss.optimizer = "mian"
+            yield loss
+
+    task.step = misspelt
+    with pytest.raises(TrainingError, match="names the optimizer 'mian'; the task has main"):
+        make_trainer(task=task).fit()
+
+
 def test_the_learning_rate_follows_the_schedule(make_trainer: Make) -> None:
     trainer = make_trainer(settings={"optimizer": {"name": "sgd", "lr": 0.2}, "schedule": {"name": "one-cycle"}})
     rates: list[float] = []

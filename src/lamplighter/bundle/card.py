@@ -94,7 +94,8 @@ def _parity(manifest: Manifest) -> str:
     return (
         f"## Parity\n\nThe exported graph was compared with the trained network on {_count(proof.rows, 'raw row')} of "
         f"the validation split, in batches of {sizes}: largest difference {proof.max_abs:.2g}, allowed {proof.atol:g} "
-        f"(plus {proof.atol:g} of the value). {what} Preprocessed rows equalled those of training bit for bit."
+        f"plus {proof.rtol:g} of the row's largest number. {what} Preprocessed rows equalled "
+        "those of training bit for bit."
     )
 
 

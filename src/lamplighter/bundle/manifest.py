@@ -52,7 +52,8 @@ class Parity(_Part):
 
     Attributes:
         max_abs: largest absolute difference of any output, torch against ONNX Runtime.
-        atol: the bound that had to hold.
+        atol: the bound that had to hold, but for rounding of large numbers:
+        rtol: this share of the largest number in a row of the output was allowed on top.
         batch_sizes: sizes tried.
         rows: raw rows compared.
         labels_equal: whether all labels were equal (regression: whether all values were within ``atol``).
@@ -60,6 +61,7 @@ class Parity(_Part):
 
     max_abs: float
     atol: float
+    rtol: float = 0.0
     batch_sizes: tuple[int, ...]
     rows: int
     labels_equal: bool

@@ -24,6 +24,7 @@ EXTRA_OF = {
     "sqlalchemy": "serve",
     "jinja2": "serve",
     "pyarrow": "data",
+    "psycopg": "postgres",
 }
 """Import name -> extra of ``pyproject.toml``. Packages that several extras bring stand under the smallest."""
 

@@ -35,17 +35,22 @@ def save(path: Path, module: nn.Module, state: dict[str, Any]) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a checkpoint, after repairing what a kill in the middle of `save` may have left behind.
+    """Whether there is a checkpoint."""
+    return (path / "state.json").is_file()
+
+
+def repair(path: Path) -> None:
+    """Tidy up what a kill in the middle of `save` left behind; only for the process that trains here.
 
     Replacing a folder takes two renames; between them the old one stands beside the empty place, as ``.last.*.old``.
     """
-    if path.parent.is_dir():
-        retired = sorted(folder for folder in path.parent.glob(f".{path.name}.*.old") if any(folder.iterdir()))
-        if retired and not path.exists():
-            retired[0].rename(path)
-        for leftover in [*path.parent.glob(f".{path.name}.*.old"), *path.parent.glob(f".{path.name}.*.tmp")]:
-            shutil.rmtree(leftover)
-    return (path / "state.json").is_file()
+    if not path.parent.is_dir():
+        return
+    retired = sorted(folder for folder in path.parent.glob(f".{path.name}.*.old") if any(folder.iterdir()))
+    if retired and not path.exists():
+        retired[0].rename(path)
+    for leftover in [*path.parent.glob(f".{path.name}.*.old"), *path.parent.glob(f".{path.name}.*.tmp")]:
+        shutil.rmtree(leftover)
 
 
 def load_model(path: Path, module: nn.Module) -> None:

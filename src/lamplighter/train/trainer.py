@@ -152,7 +152,8 @@ class Trainer:
         phase before left behind.
         """
         phases = [self.task.step(self._prepare(batch, self.batch + index)) for index, batch in enumerate(micro_batches)]
-        rows, stepped = _rows(micro_batches), False
+        rows = _rows(micro_batches)
+        stepped: list[str] = []
         while True:
             losses: list[Loss] = []
             for phase in phases:
@@ -165,8 +166,10 @@ class Trainer:
                 losses.append(loss)
             if len(losses) < len(phases):
                 break
+            if losses[0].optimizer in stepped:  # a second step of one optimizer: the scaler wants to be told
+                self.scaler.update()
             self._update(losses, rows)
-            stepped = True
+            stepped.append(losses[0].optimizer)
         if losses or not stepped:
             raise TrainingError("task.step must yield at least one loss, and equally many for each micro-batch")
         self.scaler.update()
@@ -176,18 +179,21 @@ class Trainer:
 
     def _update(self, losses: list[Loss], rows: int) -> None:
         """Let the optimizer of this phase step on the gradients that its losses left in the parameters."""
-        optimizer = self.optimizers[losses[0].optimizer]
+        name = losses[0].optimizer
+        if name not in self.optimizers:
+            raise TrainingError(f"a loss names the optimizer '{name}'; the task has {', '.join(self.optimizers)}")
+        optimizer = self.optimizers[name]
         if len(losses) > 1:
             _scale_gradients(optimizer, rows, sum(float(loss.weight) for loss in losses))
         factor = self.schedule(self.state.step)
-        for group, rate in zip(optimizer.param_groups, self.base_rates[losses[0].optimizer]):
+        for group, rate in zip(optimizer.param_groups, self.base_rates[name]):
             group["lr"] = rate * factor
         self.scaler.step(optimizer)
         for each in self.optimizers.values():  # a phase's loss reaches the networks of other phases too
             each.zero_grad(set_to_none=True)
+        label = "loss" if name == "main" else f"{name}_loss"
         for loss in losses:
-            name = "loss" if loss.optimizer == "main" else f"{loss.optimizer}_loss"
-            self.averages.add(name, loss.value.detach(), loss.weight, self.state.step + 1)
+            self.averages.add(label, loss.value.detach(), loss.weight, self.state.step + 1)
             for metric, value in loss.metrics.items():
                 self.averages.add(metric, value.detach(), loss.weight, self.state.step + 1)
 
@@ -262,7 +268,8 @@ class Trainer:
 
         What the diary says of later steps is dropped: they are done again, with the same result.
         """
-        checkpoint.exists(self.folder / "checkpoints" / "best")
+        for name in ("best", "last"):
+            checkpoint.repair(self.folder / "checkpoints" / name)
         path = self.folder / "checkpoints" / "last"
         if not checkpoint.exists(path):
             return False

@@ -112,29 +112,30 @@ def _answers(bundle: Bundle, chunk: Sequence[Item], on_error: OnError) -> list[A
         if on_error == "raise":
             raise DataError(_located(error, chunk)) from None
     # Only in a chunk that has a bad row are rows tried one by one, and the good ones are still computed together.
-    refusals = [_refusal(bundle.preprocess, row) for row in rows]
+    refusals = [_refusal(bundle.preprocess, item) for item in chunk]
     try:
         answers = iter(bundle.predict([row for row, refusal in zip(rows, refusals) if refusal is None]))
     except InputError:  # the network itself does not get along with one of them
-        return [_refusal(bundle.predict, row) or _flat(bundle.predict([row])[0]) for row in rows]
+        return [_refusal(bundle.predict, item) or _flat(bundle.predict([item.row])[0]) for item in chunk]
     return [refusal or _flat(next(answers)) for refusal in refusals]
 
 
-def _refusal(work: Callable[[list[Any]], Any], row: Any) -> Refusal | None:
+def _refusal(work: Callable[[list[Any]], Any], item: Item) -> Refusal | None:
     try:
-        work([row])
+        work([item.row])
     except InputError as error:
-        return Refusal(_reason(error))
+        return Refusal(_reason(error, item))
     return None
 
 
 def _located(error: InputError, chunk: Sequence[Item]) -> str:
-    where = chunk[error.row or 0].where
-    return f"{where}: {_reason(error)}" if where else error.reason
+    item = chunk[error.row or 0]
+    return f"{item.where}: {_reason(error, item)}" if item.where else _reason(error, item)
 
 
-def _reason(error: InputError) -> str:
-    return f"column '{error.field}': {error.reason}" if error.field else error.reason
+def _reason(error: InputError, item: Item) -> str:
+    """An image of a folder has no column, and names its file itself."""
+    return f"column '{error.field}': {error.reason}" if error.field and item.where else error.reason
 
 
 def _flat(answer: Answer) -> Answer:

@@ -140,7 +140,7 @@ function drift(s) {
   legend("c-drift", [["then", "clean window"], ["bad", "drifted window"], ["ink", `error rate ${s.settings.alpha}`]]);
   if ($("features").dataset.number !== String(verdict.number)) features(verdict);
   const expected = s.settings.alpha * s.windows_per_day;
-  text("chance", `at most ${100 * s.settings.alpha} of 100, at the present traffic ${small(expected)} a day`);
+  text("chance", `at most ${small(100 * s.settings.alpha)} of 100, at the present traffic ${small(expected)} a day`);
 }
 
 function features(verdict) {
