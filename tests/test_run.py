@@ -200,6 +200,18 @@ def test_export_gives_a_bundle_that_answers_like_the_run(finished: Run) -> None:
     assert right / len(test) == pytest.approx(finished.metrics["accuracy"].value)
 
 
+def test_the_built_in_digits_recipe_reads_97_percent(tmp_path: Path) -> None:
+    run = fit("digits", tmp_path / "run", progress=False)
+    assert run.metrics["accuracy"].value >= 0.97
+
+
+def test_the_built_in_fashion_recipe_describes_the_network_it_says() -> None:
+    recipe = Recipe.load("fashion-mnist")
+    model = registry.build("model", recipe.model.name, recipe.model.params, {"in_channels": 1, "num_classes": 10})
+    assert sum(parameter.numel() for parameter in model.parameters()) == 278_890
+    assert recipe.train.optimizer.params["nesterov"] is True
+
+
 # Directories.
 
 

@@ -24,7 +24,10 @@ def export(
 
     bundle = Run(run).export()
     parity = bundle.manifest.parity
-    typer.echo(f"Parity: largest difference {parity.max_abs:.1e} over {parity.rows} rows, labels equal")
+    allowed = f"{parity.atol:g} + {parity.rtol:g} of the largest number in a row"
+    typer.echo(
+        f"Parity: torch and ONNX differ by {parity.max_abs:.1e} at most over {parity.rows} rows (allowed: {allowed})"
+    )
     typer.echo(f"Bundle: {run / 'bundle'}")
     if zip is not None:
         bundle.zip(zip)

@@ -18,6 +18,9 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Write what is wrong with a bad row into a column 'error' and go on.")
     ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write the probability of each class.")
+    ] = False,
     import_: Import = None,
     quiet: Quiet = False,
 ) -> None:
@@ -26,5 +29,12 @@ def predict(
     from lamplighter.bundle.runtime import load_bundle
     from lamplighter.bundle.runtime.files import predict_file
 
-    count = predict_file(load_bundle(bundle), input, out, on_error="skip" if skip_bad else "raise", progress=not quiet)
+    count = predict_file(
+        load_bundle(bundle),
+        input,
+        out,
+        on_error="skip" if skip_bad else "raise",
+        probabilities=probabilities,
+        progress=not quiet,
+    )
     typer.echo(f"{count:,} predictions: {out}")
