@@ -62,7 +62,8 @@ def fit(
     if resolved is not None and run.finished:
         shown.message(f"{folder}: this run is finished; its report is {folder / 'report.html'}")
         return run
-    with StopRequest() as stop, rng.untouched(), _threads(resolved or recipe) as threads:
+    begun, threads_set = run_folder.withdrawn_unless_begun(folder), _threads(resolved or recipe)
+    with begun, StopRequest() as stop, rng.untouched(), threads_set as threads:
         source = build_source(resolved or recipe, _saved_splits(folder) if resolved else None)
         task = build_task(resolved or recipe, source)
         if resolved is None:

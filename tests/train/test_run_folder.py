@@ -8,7 +8,7 @@ import pytest
 
 from lamplighter.core.errors import RunError
 from lamplighter.core.recipe import Recipe
-from lamplighter.train.run_folder import REQUESTED, differences, open_folder
+from lamplighter.train.run_folder import REQUESTED, differences, open_folder, withdrawn_unless_begun
 
 RECIPE = Recipe.parse("{name: demo, data: {name: digits}, model: {name: mlp}, task: {name: classification}}")
 
@@ -111,3 +111,18 @@ def test_differences_name_added_and_missing_keys() -> None:
         "augment.0.p: 0.5, the run has nothing",
     ]
     assert differences(RECIPE, RECIPE) == []
+
+
+def test_nothing_stays_behind_when_training_cannot_begin(tmp_path: Path) -> None:
+    fresh, kept, begun = tmp_path / "fresh", tmp_path / "kept", tmp_path / "begun"
+    for folder in (fresh, kept, begun):
+        folder.mkdir()
+        (folder / "requested.yaml").write_text("name: x")
+    (kept / "notes.txt").write_text("mine")
+    (begun / "recipe.yaml").write_text("name: x")
+    for folder in (fresh, kept, begun):
+        with pytest.raises(ValueError, match="broken data"), withdrawn_unless_begun(folder):
+            raise ValueError("broken data")
+    assert not fresh.exists()
+    assert [path.name for path in kept.iterdir()] == ["notes.txt"]
+    assert {path.name for path in begun.iterdir()} == {"recipe.yaml", "requested.yaml"}

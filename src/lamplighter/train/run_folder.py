@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,23 @@ def open_folder(recipe: Recipe, out: Path | None, resume: bool, force: bool) -> 
     if resolved is None:
         recipe.save(out / REQUESTED)
     return out, resolved
+
+
+@contextmanager
+def withdrawn_unless_begun(folder: Path) -> Iterator[None]:
+    """Leave no trace in ``folder`` when training cannot begin, for instance because the data is broken.
+
+    It has begun when the resolved recipe is written.
+    """
+    try:
+        yield
+    except BaseException:
+        if not (folder / "recipe.yaml").is_file():
+            for name in (REQUESTED, "metrics.jsonl", "split.npz"):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
+        raise
 
 
 def resume_command(folder: Path) -> str:
