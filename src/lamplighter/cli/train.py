@@ -26,5 +26,4 @@ def train(
 
     run = fit(Recipe.load(recipe, set=set), out=out, resume=resume, force=force, progress=not quiet)
     options.print_scores("Test scores:", run.metrics)
-    typer.echo(f"Report: {run.path / 'report.html'}")
     typer.echo(f"Next: lamp export {run.path}")

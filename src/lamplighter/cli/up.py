@@ -27,6 +27,5 @@ def up(
     check_port(host, port)  # better now than after an hour of training
     run = fit(Recipe.load(recipe, set=set), out=out, progress=not quiet)
     options.print_scores("Test scores:", run.metrics)
-    typer.echo(f"Report: {run.path / 'report.html'}")
     run.export()
     serve_bundles([run.path / "bundle"], host=host, port=port, echo=typer.echo)
