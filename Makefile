@@ -38,6 +38,7 @@ format: $(VENV)/.installed  ## let ruff rewrite the code
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed  ## side-by-side benchmarks into benchmarks/results
+	$(BIN)/python benchmarks/help.py
 	$(BIN)/python benchmarks/train_fashion.py
 	$(BIN)/python benchmarks/serve_plain.py
 
@@ -46,7 +47,7 @@ docs: $(VENV)/.installed  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
 schema: $(VENV)/.installed  ## write the JSON Schema of recipes anew
-	$(BIN)/lamp schema > src/lamplighter/recipes/schema.json.tmp
+	$(BIN)/lamp schema --fresh > src/lamplighter/recipes/schema.json.tmp
 	mv src/lamplighter/recipes/schema.json.tmp src/lamplighter/recipes/schema.json
 
 clean:  ## remove caches and the environment

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -81,14 +80,21 @@ def run_lamp(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "lamplighter", *arguments], capture_output=True, text=True, timeout=60)
 
 
-def test_verbs_and_quick_help() -> None:
-    started = time.perf_counter()
+def test_verbs() -> None:
     shown = run_lamp("--help")
-    seconds = time.perf_counter() - started
     assert shown.returncode == 0
     for verb in VERBS:
         assert f" {verb} " in shown.stdout
-    assert seconds < 5, "--help must not import torch (the promise of 0.5 s is measured in benchmarks, not here)"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom lamplighter.__main__ import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'sklearn', 'onnxruntime', 'scipy') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert shown.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
