@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 from lamplighter.core import extras
-from lamplighter.core.errors import LamplighterError
+from lamplighter.core.errors import InterruptedRunError, LamplighterError
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command line.
 
-    A `LamplighterError` prints its message to stderr and exits with its code; ``--debug`` anywhere on the line shows
-    the traceback instead.
+    A `LamplighterError`, or an error of the file system, prints one line to stderr and exits with its code;
+    ``--debug`` anywhere on the line shows the traceback instead. Ctrl-C exits 130.
     """
-    from lamplighter.cli.app import app
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        try:
-            app(args=words, prog_name="lamp")
-        except ModuleNotFoundError as error:
-            raise extras.explained(error) or error from error
+        _run([word for word in words if word != "--debug"])
     except LamplighterError as error:
         if debug:
             raise
@@ -33,6 +30,27 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `lamp topics | head`
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(words: list[str]) -> None:
+    try:
+        from lamplighter.cli.app import app
+
+        app(args=words, prog_name="lamp")
+    except ModuleNotFoundError as error:
+        raise extras.explained(error) or error from error
+
+
+def _interrupted(signum: int, _: FrameType | None) -> None:
+    """Ctrl-C where nothing is at stake. Training and serving have handlers of their own."""
+    raise InterruptedRunError("stopped", signum)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def fit(
         task = build_task(resolved or recipe, source)
         if resolved is None:
             resolved = _resolve(recipe, source, task, threads, folder)
+            run_folder.discard_replaced(folder)
         for line in [*getattr(source, "notes", []), _headline(resolved, source, folder)]:
             shown.message(line)
         trainer = _trainer(resolved, source, task, folder, shown, stop)
@@ -178,8 +179,11 @@ class Run:
             raise RunError(
                 f"{self.path}: training has not finished; go on with: {run_folder.resume_command(self.path)}"
             )
-        scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return scores
+        try:
+            scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return {"temperature": float(scores["temperature"]), "test": dict(scores["test"])}
+        except (ValueError, KeyError, TypeError):
+            raise RunError(f"{path}: damaged; train again with --force, or restore the file") from None
 
 
 def build_source(recipe: Recipe, splits: Splits | None = None) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -17,8 +18,11 @@ import pytest
 from PIL import Image
 
 from lamplighter.__main__ import main
+from lamplighter.bundle.runtime import load_bundle
 from lamplighter.core.files import sha256
 from lamplighter.core.recipe import Recipe
+from lamplighter.run import Run
+from lamplighter.serving.app import create_app
 
 SMALL = ["--set", "train.epochs=2", "--set", "train.precision=fp32", "--set", "threads=1", "--quiet"]
 
@@ -71,6 +75,37 @@ def test_evaluate_prints_scores_with_intervals(run: Path, capsys: pytest.Capture
     accuracy = of_run["accuracy"]
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert accuracy["n"] > 100
+
+
+def test_evaluate_says_how_often_the_test_split_was_opened(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    capsys.readouterr()
+    assert lamp("evaluate", str(copy)) == 0
+    assert "Test scores (the test split was opened once):" in capsys.readouterr().out
+    Run(copy).evaluate("test")
+    assert lamp("evaluate", str(copy)) == 0
+    assert "Test scores (the test split was opened 2 times):" in capsys.readouterr().out
+
+
+def test_export_under_another_name_and_version(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    capsys.readouterr()
+    assert lamp("export", str(copy), "--name", "digits-b", "--version", "2.1") == 0
+    assert f"Bundle: {copy / 'bundle'} (digits-b, version 2.1)" in capsys.readouterr().out
+    manifest = load_bundle(copy / "bundle").manifest
+    assert (manifest.name, manifest.version) == ("digits-b", "2.1")
+    assert "'a b'" in fails(capsys, "export", str(copy), "--name", "a b")[0]
+    assert "version '1/2'" in fails(capsys, "export", str(copy), "--version", "1/2")[0]
+    assert load_bundle(copy / "bundle").manifest.name == "digits-b"
+    app = create_app([load_bundle(run / "bundle"), load_bundle(copy / "bundle")], monitoring=False)
+    assert [model.name for model in app.models] == ["digits", "digits-b"]
+    asyncio.run(app.stop())
 
 
 def test_evaluate_a_bundle_on_labelled_images(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,3 +299,26 @@ def test_a_signal_in_training_checkpoints_and_prints_the_resume_command(
     assert "--resume" in err
     assert str(out) in err
     assert (out / "checkpoints" / "last").is_dir()
+
+
+def test_ctrl_c_while_loading_is_one_line(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from lamplighter.__main__ import main\n"
+        "from lamplighter.core import recipe\n"
+        "recipe.builtin = lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(30))\n"
+        "main(['recipes'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "error: stopped"
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_of_the_file_system_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i / 7:.3f},{'ab'[i % 2]}\n" for i in range(40)))
+    out = tmp_path / "none" / "r.yaml"
+    line = fails(capsys, "new", str(tmp_path / "t.csv"), "--target", "y", "--out", str(out))[0]
+    assert "No such file or directory" in line
+    line = fails(capsys, "train", "digits", "--out", str(tmp_path / "t.csv" / "x"))[0]
+    assert "Not a directory" in line

@@ -8,7 +8,7 @@ import pytest
 
 from lamplighter.core.errors import RunError
 from lamplighter.core.recipe import Recipe
-from lamplighter.train.run_folder import REQUESTED, differences, open_folder, withdrawn_unless_begun
+from lamplighter.train.run_folder import REQUESTED, differences, discard_replaced, open_folder, withdrawn_unless_begun
 
 RECIPE = Recipe.parse("{name: demo, data: {name: digits}, model: {name: mlp}, task: {name: classification}}")
 
@@ -66,12 +66,55 @@ def test_a_file_is_no_directory() -> None:
         open_folder(RECIPE, Path("out"), False, False)
 
 
-def test_force_empties_a_run() -> None:
-    open_folder(RECIPE, Path("out"), False, False)
-    Path("out/checkpoints/last").mkdir(parents=True)
-    Path("out/metrics.jsonl").write_text("{}\n")
-    open_folder(RECIPE, Path("out"), False, True)
-    assert [entry.name for entry in Path("out").iterdir()] == [REQUESTED]
+def finished_run(folder: Path) -> None:
+    open_folder(RECIPE, folder, False, False)
+    (folder / "checkpoints" / "last").mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("{}\n")
+    RECIPE.save(folder / "recipe.yaml")
+
+
+def test_force_makes_room_and_forgets_the_old_run_once_training_begins() -> None:
+    out = Path("out")
+    finished_run(out)
+    open_folder(RECIPE, out, False, True)
+    assert [entry.name for entry in out.iterdir()] == [REQUESTED]
+    with withdrawn_unless_begun(out):
+        discard_replaced(out)
+    assert [entry.name for entry in Path().iterdir()] == ["out"]
+
+
+def test_force_gives_the_old_run_back_when_training_cannot_begin() -> None:
+    out = Path("out")
+    finished_run(out)
+    before = sorted(str(path) for path in out.rglob("*"))
+    open_folder(RECIPE.with_(seed=5), out, False, True)
+    with pytest.raises(ValueError, match="typo"), withdrawn_unless_begun(out):
+        raise ValueError("typo in data.path")
+    assert sorted(str(path) for path in out.rglob("*")) == before
+    assert Recipe.load(out / REQUESTED).seed == 0
+
+
+@pytest.mark.parametrize("present", ["notes.md", "houses.csv", "src"])
+def test_force_never_removes_what_is_no_part_of_a_run(present: str) -> None:
+    out = Path("out")
+    finished_run(out)
+    (out / present).write_text("mine")
+    with pytest.raises(RunError, match=f"no part of a run \\({present}\\)"):
+        open_folder(RECIPE, out, False, True)
+    assert (out / present).read_text() == "mine"
+    assert (out / "checkpoints").is_dir()
+
+
+def test_force_refuses_a_project_folder_with_a_recipe_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("project").mkdir()
+    RECIPE.save(Path("project/recipe.yaml"))
+    with pytest.raises(RunError, match="will not remove it"):
+        open_folder(RECIPE, Path("project"), False, True)
+    finished_run(Path("run"))
+    monkeypatch.chdir("run")
+    with pytest.raises(RunError, match="the folder you are in"):
+        open_folder(RECIPE, Path(), False, True)
+    assert Path("recipe.yaml").is_file()
 
 
 def test_resume_and_force_exclude_each_other() -> None:

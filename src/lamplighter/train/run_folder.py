@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,13 @@ REQUESTED = "requested.yaml"
 """The recipe as it was asked for; ``recipe.yaml`` beside it has every decision written out."""
 
 
+_PARTS = re.compile(
+    r"recipe\.yaml|requested\.yaml|metrics\.jsonl|split\.npz|checkpoints|scores\.json|report\.html|bundle"
+    r"|bundle\.monitor\.sqlite(-wal|-shm)?|\..*\.(tmp|old)"
+)
+"""Names of what a run, its export and its monitor write."""
+
+
 def open_folder(recipe: Recipe, out: Path | None, resume: bool, force: bool) -> tuple[Path, Recipe | None]:
     """Make or find the directory of a run.
 
@@ -24,7 +32,7 @@ def open_folder(recipe: Recipe, out: Path | None, resume: bool, force: bool) -> 
         recipe: what is to be trained.
         out: the directory, or None for the next free (with ``resume``: the newest) number under ``runs/<name>``.
         resume: go on in a directory that exists; starts over when nothing was saved in it yet.
-        force: empty a directory that holds a run.
+        force: replace a run. What was there is moved aside, and comes back unless the new training begins.
 
     Returns:
         The directory, and the resolved recipe to go on with (None: start from the beginning).
@@ -51,7 +59,7 @@ def open_folder(recipe: Recipe, out: Path | None, resume: bool, force: bool) -> 
 def withdrawn_unless_begun(folder: Path) -> Iterator[None]:
     """Leave no trace in ``folder`` when training cannot begin, for instance because the data is broken.
 
-    It has begun when the resolved recipe is written.
+    It has begun when the resolved recipe is written. A run that was to be replaced stands there again.
     """
     try:
         yield
@@ -61,7 +69,15 @@ def withdrawn_unless_begun(folder: Path) -> Iterator[None]:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
+            if _aside(folder).is_dir() and not folder.exists():
+                _aside(folder).rename(folder)
         raise
+
+
+def discard_replaced(folder: Path) -> None:
+    """Training has begun: remove the run that ``--force`` moved aside."""
+    if _aside(folder).is_dir():
+        shutil.rmtree(_aside(folder))
 
 
 def resume_command(folder: Path) -> str:
@@ -90,8 +106,7 @@ def _reuse(recipe: Recipe, out: Path, resume: bool, force: bool) -> Recipe | Non
     if (resume or force) and not is_run:
         raise RunError(f"{out}: not empty, and not a run; choose another --out")
     if force:
-        for entry in out.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        _move_aside(out)
         return None
     if not resume:
         raise RunError(f"{out}: not empty; add --resume to go on, --force to start over, or choose another --out")
@@ -104,6 +119,22 @@ def _reuse(recipe: Recipe, out: Path, resume: bool, force: bool) -> Recipe | Non
             f"--out. The differences:\n  {listed}"
         )
     return made[-1] if (out / "recipe.yaml").is_file() else None
+
+
+def _move_aside(out: Path) -> None:
+    """Make room for a new run; only what a run consists of is ever moved, for it will be removed."""
+    strange = sorted(entry.name for entry in out.iterdir() if not _PARTS.fullmatch(entry.name))
+    if strange or not (out / REQUESTED).is_file():
+        what = f"holds files that are no part of a run ({', '.join(strange[:5])})" if strange else "is no run"
+        raise RunError(f"{out}: {what}, so --force will not remove it; choose another --out")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise RunError(f"{out}: --force will not remove the folder you are in; choose another --out")
+    discard_replaced(out)
+    out.rename(_aside(out))
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
 
 
 def _next_free(name: str) -> Path:
