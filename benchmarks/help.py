@@ -1,6 +1,6 @@
 """Time of `lamp --help`, the whole process, beside an interpreter that does nothing.
 
-    python benchmarks/help.py            # writes benchmarks/results/help.json
+python benchmarks/help.py            # writes benchmarks/results/help.json
 """
 
 from __future__ import annotations

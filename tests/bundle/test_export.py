@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from lamplighter.bundle import parity
 from lamplighter.bundle.runtime import Bundle, load_bundle
-from lamplighter.core import files
-from lamplighter.core.errors import BundleError
+from lamplighter.core import files, registry
+from lamplighter.core.errors import BundleError, LamplighterError, RecipeError
+from lamplighter.core.export_spec import ExportSpec
+from lamplighter.core.recipe import Recipe
+from lamplighter.core.signature import Signature
 from lamplighter.metrics.score import Score
 
 FILES = {"manifest.json", "model.onnx", "weights.safetensors", "reference.npz", "card.md"}
@@ -160,3 +163,77 @@ def test_the_manifest_is_plain_json(trees_bundle: Bundle) -> None:
     data = json.loads((trees_bundle.path / "manifest.json").read_text(encoding="utf-8"))
     assert data["signature"]["targets"][0]["name"] == "price"
     assert [feature["name"] for feature in data["features"]] == ["size", "colour", "old", "planted"]
+
+
+def note(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature: Signature) -> str:
+    """A format of one's own: names and shapes as text."""
+    names = [*(f"{tensor.name} {tensor.shape}" for tensor in signature.tensors), *spec.outputs]
+    (folder / "note.txt").write_text("\n".join(names), encoding="utf-8")
+    return "note.txt"
+
+
+def lie(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature: Signature) -> str:
+    return "lie.txt"
+
+
+def usurp(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature: Signature) -> str:
+    (folder / "model.onnx").write_bytes(b"mine")
+    return "model.onnx"
+
+
+@pytest.fixture
+def own_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_USER", {"format": {"note": note, "lie": lie, "usurp": usurp}})
+
+
+@pytest.mark.usefixtures("own_formats")
+def test_formats_that_the_recipe_names_are_written(export: Any, random_weights: Any) -> None:
+    out = export(random_weights(nn.Linear(4, 3)), recipe={"bundle": {"formats": ["note", "onnx", "note"]}})
+    assert (out / "note.txt").read_text(encoding="utf-8") == "x (4,)\nlogits"
+    manifest = load_bundle(out).manifest
+    assert set(manifest.files) == FILES - {"manifest.json"} | {"note.txt"}
+    assert manifest.files["note.txt"] == files.sha256(out / "note.txt")
+    (out / "note.txt").write_text("changed", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"'note\.txt' was changed"):
+        load_bundle(out)
+
+
+@pytest.mark.usefixtures("own_formats")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lie", r"format 'lie' says that it wrote 'lie\.txt'"),
+        ("usurp", r"format 'usurp' writes 'model\.onnx', which"),
+        ("notes", r"unknown format 'notes' \(did you mean 'note'\?\)"),
+    ],
+)
+def test_formats_that_are_refused(export: Any, random_weights: Any, tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(LamplighterError, match=message):
+        export(random_weights(nn.Linear(4, 3)), recipe={"bundle": {"formats": [name]}})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("own_formats")
+def test_a_recipe_names_only_formats_that_there_are() -> None:
+    text = "{name: x, data: {name: digits}, model: {name: mlp}, task: {name: classification}}"
+    assert Recipe.parse(text, set=["bundle.formats=[note]"]).bundle.formats == ("note",)
+    with pytest.raises(RecipeError, match=r"bundle\.formats\.1: .*did you mean 'note'\?"):
+        Recipe.parse(text, set=["bundle.formats=[onnx, notes]"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"name": "two words"}, "the bundle's name 'two words'"),
+        ({"name": "a/b"}, "the bundle's name 'a/b'"),
+        ({"name": ""}, "the bundle's name ''"),
+        ({"name": "-a"}, "the first of them a letter or digit"),
+        ({"version": "1/2"}, "the bundle's version '1/2': use letters"),
+        ({"version": ""}, "the bundle's version ''"),
+    ],
+)
+def test_names_and_versions_are_those_a_recipe_could_say(
+    export: Any, random_weights: Any, words: dict[str, str], message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        export(random_weights(nn.Linear(4, 3)), **words)

@@ -51,7 +51,10 @@ def test_demo_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_twenty_seeds_of_the_clean_stream_alarm_at_most_twice(tmp_path: Path) -> None:
-    summaries = [demo(tmp_path, "--seed", str(seed), "--out", str(tmp_path / f"run{seed}")) for seed in range(20)]
+    summaries = [
+        demo(tmp_path, "--seed", str(seed), "--rate", "400", "--out", str(tmp_path / f"run{seed}"))
+        for seed in range(20)
+    ]
     assert sum(summary["clean_alerts"] > 0 for summary in summaries) <= 2
     assert all(summary["drift_alerts"] == 1 for summary in summaries)
 

@@ -175,3 +175,81 @@ def test_epochs_follow_the_size(tmp_path: Path) -> None:
 
     assert epochs(100) == 100
     assert epochs(100_000) < epochs(10_000) < 100
+
+
+def test_a_marker_among_numbers_becomes_missing(tmp_path: Path) -> None:
+    rows = [["k.A." if n % 60 == 7 else n * 0.5, "k.A." if n == 9 else n * 0.25, "ab"[n % 2]] for n in range(400)]
+    path = _write(tmp_path / "data.csv", ["width", "height", "y"], rows)
+    text = describe(path, "y")
+    assert '  missing: ["k.A."]  # 7 cells in column width, 1 cell in column height\n' in text
+    assert "    width: numeric  # 0 to 199.5, median 100; 7 missing\n" in text
+    source = _source(Recipe.parse(text))
+    assert source.preprocessing([{"width": "k.A.", "height": 3}])["x"].shape == (1, 4)
+
+
+def test_markers_of_the_target_and_in_most_rows(tmp_path: Path) -> None:
+    rows = [["none" if n % 3 == 0 else n * 0.5, "t.b.d." if n % 10 == 0 else n * 1.5] for n in range(300)]
+    text = describe(_write(tmp_path / "data.csv", ["x", "y"], rows), "y")
+    assert '  missing: ["none", "t.b.d."]  # none: 100 cells in column x; t.b.d.: 30 cells in column y\n' in text
+    assert "drop_blank_targets: true  # 30 rows" in text
+    assert "    x: numeric" in text
+    _source(Recipe.parse(text))
+
+
+def test_many_typing_errors_cost_a_column_not_the_recipe(tmp_path: Path) -> None:
+    rows = [[f"{n}x" if n % 50 == 0 else n * 0.5, n * 0.25, "ab"[n % 2]] for n in range(400)]
+    text = describe(_write(tmp_path / "data.csv", ["x", "z", "y"], rows), "y")
+    assert "    x: ignore  # data.csv:2: column 'x' holds numbers in 392 of 400 rows but here '0x'; correct" in text
+    _source(Recipe.parse(text))
+
+
+def test_a_saved_index_is_left_out(tmp_path: Path) -> None:
+    path = _write(tmp_path / "data.csv", ["", "x", "y"], [[n, n % 7 * 0.5, "ab"[n % 2]] for n in range(40)])
+    text = describe(path, "y")
+    assert "  # the first column has no name and numbers the rows: it is left out\n" in text
+    source = _source(Recipe.parse(text))
+    assert [column.name for column in source.signature.inputs] == ["x"]
+    assert "no name" not in describe(
+        _write(tmp_path / "plain.csv", ["x", "y"], [[n * 0.5, n % 2] for n in range(40)]), "y"
+    )
+
+
+def test_training_stops_early(tmp_path: Path) -> None:
+    path = _write(tmp_path / "data.csv", ["x", "y"], [[n * 0.5, "ab"[n % 2]] for n in range(100)])
+    train = Recipe.parse(describe(path, "y")).train
+    assert [callback.name for callback in train.callbacks] == ["early-stopping"]
+    assert train.callbacks[0].params["patience"] == train.epochs // 4
+    registry.build("callback", "early-stopping", train.callbacks[0].params, {})
+
+
+@pytest.mark.parametrize(("target", "task"), [("ink", "regression"), ("kind", "classification")])
+def test_a_table_of_images(tmp_path: Path, target: str, task: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(30):
+        pixels = rng.integers(0, 255, (12, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+        rows.append([f"{n}.png", "" if n == 4 else f"{pixels.mean():.3f}", "" if n == 4 else "ab"[n % 2]])
+    path = _write(tmp_path / "imgtab.csv", ["file", "ink", "kind"], rows)
+    text = describe(path, target)
+    recipe = Recipe.parse(text)
+    assert (recipe.data.name, recipe.model.name, recipe.task.name) == ("image-table", "cnn", task)
+    assert {key: recipe.data.params[key] for key in ("image", "targets", "size", "channels")} == {
+        "image": "file",
+        "targets": [target],
+        "size": [12, 8],
+        "channels": 1,
+    }
+    assert "# 1 of 30 rows have no" in text
+    assert "# not used, since the image alone is the input: " + {"ink": "kind", "kind": "ink"}[target] in text
+    source = _source(recipe)
+    assert source.resolved().items() <= recipe.data.params.items()
+    model = registry.build("model", "cnn", recipe.model.params, source.signature.facts())
+    assert len(model(source.split("train").fetch(np.arange(2))["x"])) == 2
+
+
+def test_names_of_images_that_are_nowhere_are_words(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "data.csv", ["file", "x", "y"], [[f"{n % 3}.png", n * 0.5, "ab"[n % 2]] for n in range(40)]
+    )
+    assert Recipe.parse(describe(path, "y")).data.name == "table"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -154,3 +155,34 @@ def test_snapshot_of_hostile_names_is_plain_json(store: Any, make_manifest: Call
     monitor.close()
     assert snapshot["drift"]["latest"]["features"][0]["name"] == HOSTILE
     assert snapshot["mix"][0]["names"][0] == HOSTILE
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_numbers_and_times_on_the_page() -> None:
+    checks = {
+        "pIs(0)": "p < 10⁻¹⁵",
+        "pIs(3e-44)": "p < 10⁻¹⁵",
+        "pIs(2e-12)": "p = 2 × 10⁻¹²",
+        "pIs(0.0312)": "p = 0.031",
+        "small(11310.4)": "11,310",
+        "moment(1700069402)": "Nov 15, 17:30:02",
+        "moment(1700006402)": "Nov 15, 00:00:02",
+        "clock(null, [1700069415], 0, 0, 15)": ["17:30:15"],
+        "clock(null, [1700069400], 0, 0, 60)": ["17:30"],
+        "clock(null, [1700006400], 0, 0, 86400)": ["Nov 15"],
+        "labelSpace(null, 0, 0, 105, 440)": 76,
+        "labelSpace(null, 0, 0, 200, 440)": 67,
+        "labelSpace(null, 0, 0, 3600, 440)": 50,
+        "timeRange([100], 5)": [85, 115],
+        "timeRange([100, 130], 5)": [100, 130],
+    }
+    script = (dashboard.STATIC / "draw.js").read_text("utf-8")
+    stub = "const matchMedia = () => ({ addEventListener() {} });"
+    done = subprocess.run(
+        ["node", "-e", f"{stub}\n{script}\nconsole.log(JSON.stringify([{','.join(checks)}]))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TZ": "UTC", "LC_ALL": "en_US.UTF-8"},
+    )
+    assert dict(zip(checks, json.loads(done.stdout))) == checks

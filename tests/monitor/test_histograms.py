@@ -10,7 +10,7 @@ import pytest
 from lamplighter.bundle.manifest import Feature, Output
 from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.monitor.drift import Baseline
-from lamplighter.monitor.histograms import histograms
+from lamplighter.monitor.histograms import histograms, plain
 
 
 def test_numeric_shares_cover_both_samples() -> None:
@@ -50,3 +50,11 @@ def test_tenths_when_no_rows_are_kept(make_world: Any) -> None:
     found = histograms(baseline, 0, world.live.mean(axis=1))
     assert found is not None and len(found["names"]) == 10
     assert found["reference"] == pytest.approx([0.1] * 10, abs=0.02)
+
+
+def test_bounds_are_written_for_people() -> None:
+    rows = np.linspace(10_000, 25_000, 300)[:, None]
+    found = histograms(Baseline.from_rows(rows), 0, rows[:, 0])
+    assert found is not None
+    assert found["names"][1] == "10,885 to 11,620"
+    assert plain(100_004.0) == "100,004" and plain(-12_345.6) == "-12,346" and plain(1000.0) == "1,000"

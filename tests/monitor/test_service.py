@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from lamplighter.core.recipe import Monitor as Settings
 from lamplighter.monitor.service import Monitor
@@ -126,6 +128,64 @@ def test_outputs_that_are_not_numbers_are_stored_and_tested(world: Any, start: S
     assert monitor.flush()
     latest = monitor.snapshot()["drift"]["latest"]
     assert latest["drifted"] and latest["features"][0]["missing_current"] == 0.5
+
+
+def test_predictions_described_later_count_as_waiting_and_take_a_label_at_once(world: Any, start: Start) -> None:
+    monitor, go = start({"window": 100}), threading.Event()
+
+    def describe() -> Any:
+        assert go.wait(10)
+        return world.model(world.live[:5])
+
+    monitor.record_later([(["a", "b"], 0.01), (["c", "d", "e"], 0.02)], describe)
+    assert monitor.totals()["waiting"] == 5 and not monitor.flush(0.05)
+    threading.Timer(0.1, go.set).start()
+    assert monitor.feedback("e", "3") == "joined"
+    assert monitor.flush() and monitor.totals()["predictions"] == 5
+    stored = monitor.store.predictions_after("digits", "1", 0, 10)
+    features = np.stack([np.frombuffer(row["features"], "<f4") for row in stored])
+    np.testing.assert_array_equal(features, world.model(world.live[:5])[0])
+    assert [latency for _, latency in monitor.store.latencies_since("digits", "1", 0, 9)] == [0.02] * 3 + [0.01] * 2
+
+
+def test_the_drift_thread_outlives_a_store_that_fails_at_the_worst_moment(
+    world: Any, start: Start, feed: Feed, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = start({"window": 100})
+    real = monitor.windows.run_next, monitor.windows.skip_one
+
+    def fails() -> bool:
+        raise ZeroDivisionError("a user's detector")
+
+    def store_gone() -> None:
+        raise OperationalError("select", {}, Exception("server gone"))
+
+    monkeypatch.setattr(monitor.windows, "run_next", fails)
+    monkeypatch.setattr(monitor.windows, "skip_one", store_gone)
+    feed(monitor, world.live[:100])
+    monitor.flush()
+    monkeypatch.setattr(monitor.windows, "skip_one", lambda: 1 / 0)
+    monitor.flush()
+    assert monitor._checker.is_alive() and monitor.failed_checks >= 2
+    assert caplog.text.count("cannot test for drift, trying again") == 1
+    monkeypatch.setattr(monitor.windows, "run_next", real[0])
+    monkeypatch.setattr(monitor.windows, "skip_one", real[1])
+    assert monitor.flush() and monitor.totals()["windows"] == 1
+
+
+def test_gauges_for_a_metrics_system(world: Any, start: Start, feed: Feed) -> None:
+    monitor = start({"window": 100})
+    assert monitor.gauges() == {"firing": False, "p_value": None, "features": {}, "performance": None}
+    ids = feed(monitor, world.noisy()[:100])
+    monitor.flush()
+    predicted = monitor.manifest.output.labels
+    codes = world.model(world.noisy()[:4])[1].argmax(axis=1)
+    monitor.feedback_many([(ids[i], predicted[codes[i] if i else (codes[0] + 1) % 10]) for i in range(4)])
+    gauges = monitor.gauges()
+    assert gauges["firing"] and gauges["p_value"] < 0.05
+    assert 0 < len(gauges["features"]) <= 20 and max(gauges["features"].values()) > 0.1
+    score = gauges["performance"]
+    assert (score["metric"], score["n"], score["value"], score["coverage"]) == ("accuracy", 4, 0.75, 0.04)
 
 
 def test_an_alert_of_an_older_version_ends_when_a_new_one_starts(world: Any, start: Start, feed: Feed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
+from lamplighter.core.errors import MissingExtraError
 from lamplighter.monitor.records import MonitorError
 from lamplighter.monitor.schema import metadata
 from lamplighter.monitor.store import Store, open_store
@@ -74,6 +76,25 @@ def test_bad_urls_get_one_clear_line(url: str, words: str) -> None:
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["postgresql://u@127.0.0.1:1/db", "postgresql+psycopg://u@127.0.0.1:1/db"])
+def test_postgresql_means_psycopg_3_whatever_sqlalchemy_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[sa.URL] = []
+    real = sa.create_engine
+    monkeypatch.setattr(sa, "create_engine", lambda url, **options: made.append(url) or real(url, **options))
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r"'psycopg'.*pip install 'lamplighter\[postgres\]'"):
+        open_store(url)
+    assert [u.drivername for u in made] == ["postgresql+psycopg"]
+
+
+def test_other_drivers_are_taken_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    with pytest.raises(MonitorError, match="driver cannot be loaded"):
+        open_store("postgresql+psycopg2://u:secret@127.0.0.1:1/db")
+    with pytest.raises(MonitorError, match=r"no driver 'postgresql\+nothing'"):
+        open_store("postgresql+nothing://u:secret@127.0.0.1:1/db")
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_text("not a database" * 100)
     with pytest.raises(MonitorError, match="not a database"):
@@ -114,6 +135,14 @@ def test_labels_are_replaced_not_added(store: Store) -> None:
     assert store.add_labels([_label("a", 0.0)]) == {"a"}
     found = store.errors_by_time("m", "1", 10.0)
     assert found == {0: {"n": 2, "error": 0.0, "square": 0.0, "delay": 60.0}}
+
+
+def test_newest_errors_and_how_many_predictions_they_stand_for(store: Store) -> None:
+    assert store.newest_errors("m", "1", 10)["n"] == 0
+    store.add_predictions(_rows([f"p{i}" for i in range(10)]))
+    store.add_labels([_label(f"p{i}", float(i), at=float(i)) for i in (2, 4, 6, 8)])
+    assert store.newest_errors("m", "1", 3) == {"n": 3, "error": 18.0, "square": 116.0, "since": 4.0}
+    assert store.count_since("m", "1", 4.0) == 6 and store.count_since("m", "2", 4.0) == 0
 
 
 def test_buckets_round_down(store: Store) -> None:

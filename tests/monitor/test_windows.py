@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lamplighter.monitor import windows
+from lamplighter.monitor.drift.verdict import FeatureDrift, Finding
 from lamplighter.monitor.service import Monitor
 
 Feed = Callable[..., list[str]]
@@ -50,6 +51,23 @@ def test_one_alert_from_first_to_last_drifted_window(world: Any, start: Start, f
     monitor.flush()
     assert _alerts(monitor) == ["resolved"]
     assert [w["drifted"] for w in _history(monitor)] == [0, 0, 1, 1, 1, 0, 0]
+
+
+def test_a_detector_may_speak_of_what_is_no_column(world: Any, start: Start, feed: Feed) -> None:
+    monitor = start({"window": 100})
+
+    def pairs(reference: Any, current: np.ndarray, alpha: float, seed: int) -> Finding:
+        names = ("brightness and contrast", "brightness")
+        return Finding(0.001, 0.5, tuple(FeatureDrift(name, "pair", 1.0, 0.001, 0.001, 0.5) for name in names))
+
+    monitor.windows._detectors = (*monitor.windows._detectors, pairs)
+    feed(monitor, world.live[:100])
+    assert monitor.flush() and monitor.failed_checks == 0
+    latest = monitor.snapshot()["drift"]["latest"]
+    assert (latest["drifted_features"], latest["total_features"]) == (2, 12)
+    shown = {feature["name"]: feature.get("histograms") for feature in latest["features"]}
+    assert shown["brightness and contrast"] is None and shown["brightness"]
+    assert [finding["detector"] for finding in latest["findings"]] == ["Univariate", "MMD", "pairs"]
 
 
 def test_persistence_waits_for_the_kth_window(world: Any, start: Start, feed: Feed) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,3 +141,41 @@ def test_old_predictions_are_forgotten(store: Store) -> None:
         assert harness.writer.flush(10)
     assert store.count_after("m", "1", 0) == 1500
     harness.writer.close()
+
+
+def test_a_chunk_that_cannot_be_read_is_counted_and_the_thread_goes_on(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in range(3):
+        broken = _chunk(f"bad{i}", rows=2)
+        object.__setattr__(broken, "scores", None)
+        harness.writer.put(broken)
+    harness.writer.put(_chunk("good", rows=4))
+    assert harness.writer.flush(10)
+    assert (harness.writer.written, harness.writer.failed, harness.writer.waiting) == (4, 6, 0)
+    assert caplog.text.count("cannot be read") == 1
+
+
+def test_an_observer_that_fails_does_not_end_the_writer(store: Store) -> None:
+    harness = Harness(store)
+    harness.writer._observe = lambda chunk: 1 / 0  # type: ignore[assignment, return-value]
+    harness.writer.put(_chunk("a"))
+    assert harness.writer.flush(10) and harness.writer.failed == 1
+    harness.writer._observe = lambda chunk: None
+    harness.writer.put(_chunk("b"))
+    assert harness.writer.flush(10) and harness.writer.written == 1
+    harness.writer.close()
+
+
+def test_flush_does_not_wait_for_a_stream_that_goes_on(harness: Harness) -> None:
+    numbers, stop = itertools.count(), threading.Event()
+
+    def next_comes(chunk: Predictions) -> None:
+        if not stop.is_set():
+            harness.writer.put(_chunk(f"s{next(numbers)}"))
+
+    harness.writer._observe = next_comes
+    harness.writer.put(_chunk("first"))
+    assert harness.writer.flush(5) and harness.writer.waiting
+    stop.set()
+    assert harness.writer.flush(5) and harness.writer.waiting == 0

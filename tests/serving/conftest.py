@@ -149,6 +149,14 @@ class RememberingMonitor:
         assert self.closed == 0
         self.records.append((ids, np.array(features), np.array(scores), latency_seconds))
 
+    def record_later(self, requests: Any, describe: Any, size: int = 0) -> None:
+        features, scores = describe()
+        assert size > 0 and len(features) == len(scores) == sum(len(ids) for ids, _ in requests)
+        start = 0
+        for ids, latency in requests:
+            self.record(ids, features[start : start + len(ids)], scores[start : start + len(ids)], latency)
+            start += len(ids)
+
     def feedback_many(self, pairs: list[tuple[str, Any]]) -> list[str]:
         known = {id_ for ids, *_ in self.records for id_ in ids}
         states = ["unknown" if id_ not in known else "updated" if id_ in self.truths else "joined" for id_, _ in pairs]
@@ -164,15 +172,13 @@ class RememberingMonitor:
     def totals(self) -> dict[str, int]:
         return {"dropped": 3, "failed": 1, "waiting": 2}
 
+    def gauges(self) -> dict[str, Any]:
+        performance = {"metric": "mae", "n": 5, "value": 1.5, "coverage": 0.5}
+        return {"firing": True, "p_value": 0.25, "features": {"rooms": 0.75}, "performance": performance}
+
     @property
     def store(self) -> RememberingMonitor:
         return self
-
-    def latest_alerts(self, model: str, limit: int) -> list[dict[str, Any]]:
-        return [{"state": "firing", "version": "7"}]
-
-    def latest_windows(self, model: str, version: str, limit: int) -> list[dict[str, Any]]:
-        return [{"p_value": 0.25}]
 
     def close(self) -> None:
         self.closed += 1

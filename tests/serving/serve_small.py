@@ -9,7 +9,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from lamplighter.core import recipe
 from lamplighter.serving import server
 from lamplighter.serving.app import create_app
 
@@ -28,7 +27,7 @@ def main(port: str, delay: str, closed: str) -> None:
             Path(closed).write_text(str(rows))
 
     def build(*_: object, **__: object) -> server.App:
-        app = create_app([bundle], serve=recipe.Serve(max_batch=4))
+        app = create_app([bundle], overrides=["serve.max_batch=4"], monitoring=False)
         app.models[0].monitor = Monitor()
         bundle.delay = float(delay)  # not while it warms up
         return app

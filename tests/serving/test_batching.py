@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamplighter.core.errors import LamplighterError
-from lamplighter.serving.batching import Answer, Batcher, Job, Part, Tensors
+from lamplighter.core.errors import InputError, LamplighterError
+from lamplighter.serving.batching import Answer, Batcher, Job, Tensors
 from lamplighter.serving.errors import DeadlineError, RequestError, UnavailableError
 
 
@@ -34,9 +34,10 @@ class Harness:
             raise ValueError("unlucky")
         return {"value": 2 * x}, [{"value": float(row.flat[0])} for row in 2 * x]
 
-    def record(self, parts: list[Part], tensors: Tensors, outputs: Tensors) -> None:
-        ids = [id_ for part in parts for id_ in part.job.ids[part.start : part.stop]]
-        self.recorded.append((ids, outputs["value"].reshape(len(ids), -1)[:, 0].tolist()))
+    def record(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            outputs = np.concatenate([part["value"] for part in job.outputs])
+            self.recorded.append((job.ids, outputs.reshape(job.size, -1)[:, 0].tolist()))
 
     def submit(self, values: list[float], width: int = 1) -> asyncio.Future[list[Answer]]:
         self.batcher.admit(len(values))
@@ -78,7 +79,7 @@ def test_rows_that_wait_are_computed_together_and_split_at_max_batch() -> None:
         ]
         # one row of the long request fills the first batch, then it queues up behind the short one
         assert [shape[0] for shape in h.shapes] == [1, 4, 4, 3]
-        assert h.recorded[2][0] == ["40", "31", "32", "33"]
+        assert [len(ids) for ids, _ in h.recorded] == [1, 2, 1, 1, 7], "each request once, when it is complete"
         assert all([2 * float(id_) for id_ in ids] == values for ids, values in h.recorded)
         await h.batcher.stop()
 
@@ -111,7 +112,55 @@ def test_a_failing_request_fails_alone_and_only_once() -> None:
             await bad
         assert await values_of(other) == [4]
         assert h.batcher.waiting == 0
-        assert all("13" not in ids for ids, _ in h.recorded)
+        assert [ids for ids, _ in h.recorded] == [["-1"], ["1"], ["2"]]
+        await h.batcher.stop()
+
+    run(scenario())
+
+
+def test_a_wrong_row_is_named_by_its_place_in_the_request_and_nothing_of_it_is_recorded() -> None:
+    async def scenario() -> None:
+        h = Harness(max_batch=32, max_queue=200)
+
+        def compute(tensors: Tensors) -> tuple[Tensors, list[Answer]]:
+            x = tensors["x"]
+            if (x == 40).any():
+                raise InputError("must not be 40", row=int(np.argmax(x == 40)), field="x")
+            return {"value": x}, [{"value": float(v)} for v in x[:, 0]]
+
+        h.batcher.compute = compute
+        h.batcher.start(asyncio.get_running_loop())
+        with pytest.raises(InputError) as error:
+            await h.submit([float(i) for i in range(100)])
+        assert (error.value.row, error.value.field) == (40, "x")
+        assert await values_of(h.submit([1])) == [1]
+        assert [ids for ids, _ in h.recorded] == [["1"]]
+        await h.batcher.stop()
+
+    run(scenario())
+
+
+def test_a_request_whose_client_leaves_half_way_is_not_recorded() -> None:
+    async def scenario() -> None:
+        h = Harness(max_batch=2)
+        h.batcher.start(asyncio.get_running_loop())
+        await h.occupy()
+        left = h.submit([7, 8])
+        h.go.clear()
+        real, inside = h.batcher.compute, asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def compute(tensors: Tensors) -> tuple[Tensors, list[Answer]]:
+            loop.call_soon_threadsafe(inside.set)
+            time.sleep(0.1)
+            return real(tensors)
+
+        h.batcher.compute = compute
+        h.go.set()
+        await inside.wait()
+        left.cancel()
+        assert await values_of(h.submit([9])) == [18]
+        assert [ids for ids, _ in h.recorded] == [["-1"], ["9"]]
         await h.batcher.stop()
 
     run(scenario())

@@ -160,6 +160,9 @@ def test_metrics_count_what_happened(serve: Any, make_table: Any, make_monitor: 
     assert found[f"lamplighter_monitor_dropped_records_total{{{labels}}}"] == "4.0"
     assert found[f"lamplighter_drift{{{labels}}}"] == "1.0"
     assert found[f"lamplighter_drift_p_value{{{labels}}}"] == "0.25"
+    assert found['lamplighter_drift_effect{feature="rooms",model="prices",version="7"}'] == "0.75"
+    assert found['lamplighter_realised_score{metric="mae",model="prices",version="7"}'] == "1.5"
+    assert found[f"lamplighter_label_coverage{{{labels}}}"] == "0.5"
 
 
 def test_two_applications_do_not_share_metrics(serve: Any, make_table: Any) -> None:

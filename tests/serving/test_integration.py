@@ -7,6 +7,8 @@ import io
 import re
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -165,6 +167,57 @@ def test_the_store_lies_beside_the_bundle_by_default(digits: Path) -> None:
         assert server.app.models[0].batcher.max_batch == 16
     with start(digits, overrides=["serve.max_batch=5"], monitoring=False) as server:
         assert server.app.models[0].batcher.max_batch == 5
+
+
+def test_an_answer_does_not_wait_for_the_monitor_and_feedback_at_once_is_joined(table: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(table)
+    real, slow = bundle.features, threading.Event()
+
+    def features(*arguments: Any) -> np.ndarray:
+        slow.wait(0.4)
+        return real(*arguments)
+
+    bundle.features = features  # type: ignore[method-assign]
+    with (
+        start(bundle, store_url=f"sqlite:///{tmp_path / 'monitor.sqlite'}") as server,
+        Client(server.url) as client,
+    ):
+        begun = time.monotonic()
+        answers = [client.predict([{"rooms": 3, "city": "Rome"}] * 3) for _ in range(4)]
+        assert time.monotonic() - begun < 0.4, "a request waited for another's features"
+        monitor = server.app.models[0].monitor
+        assert monitor is not None and monitor.totals()["waiting"] == 12
+        assert client.feedback(answers[-1][2]["id"], 300) == "joined"
+        slow.set()
+        assert monitor.flush() and monitor.totals()["predictions"] == 12
+        metrics = _get(server.url + "/metrics")
+        assert re.search(r'lamplighter_realised_score{metric="mae",model="homes",version="1"} \d', metrics)
+        coverage = re.search(r'lamplighter_label_coverage{model="homes",version="1"} (\S+)', metrics)
+        assert coverage is not None and 0 < float(coverage[1]) <= 1
+
+
+def test_the_labels_of_the_demo_sent_at_once_are_all_joined(digits: Path, tmp_path: Path) -> None:
+    from lamplighter.cli import demo
+    from lamplighter.data.sources.digits import Digits
+
+    class Noting(Client):
+        def feedback(self, id: str, truth: Any) -> str:
+            states.append(super().feedback(id, truth))
+            return states[-1]
+
+    states: list[str] = []
+    bundle = load_bundle(digits)
+    real = bundle.features
+    bundle.features = lambda *a: (time.sleep(0.05), real(*a))[1]  # type: ignore[method-assign]
+    scans = list(Digits().raw("test", np.arange(20)))
+    with (
+        start(bundle, store_url=f"sqlite:///{tmp_path / 'monitor.sqlite'}") as server,
+        Noting(server.url) as client,
+    ):
+        assert demo._send(client, scans, ["3"] * 20, "scans") == 20
+        assert states == ["joined"] * 10
+        demo._alerts(server)
+        assert demo._snapshot(server)["totals"]["predictions"] == 20, "the demo counts alerts before all is looked at"
 
 
 def test_damaged_and_missing_bundles(digits: Path, tmp_path: Path) -> None:

@@ -29,3 +29,31 @@ def test_all_mistakes_at_once(make_table: Any) -> None:
     assert "serve.max_bach" in text and "did you mean 'max_batch'" in text
     assert "monitor.alpha" in text
     assert text.count("write it as serve.key=value") == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("serve.max_batch=true", "serve.max_batch"),
+        ("serve.max_batch='2'", "serve.max_batch"),
+        ("serve.max_batch=2.5", "serve.max_batch"),
+        ("serve.max_batch.rows=2", "is a single value"),
+        ("monitor.sinks.1.level=error", "'1' is not an index below 1"),
+        ("monitor.sinks.0.levle=error", "did you mean 'level'"),
+        ("monitor.detectors.1.permutations=5", "monitor.detectors.1.permutations"),
+        ("monitor.detectors.0.name=univariat", "did you mean 'univariate'"),
+        ("serve.threads=[", "--set serve.threads=["),
+    ],
+)
+def test_overrides_are_as_strict_as_in_training(make_table: Any, override: str, words: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        settings_of(make_table().manifest, [override])
+    assert words in str(error.value)
+
+
+def test_an_index_reaches_into_a_list_even_one_of_defaults(make_table: Any) -> None:
+    made = make_table().manifest
+    _, monitor = settings_of(made, ["monitor.sinks.0.level=error", "monitor.detectors.1.permutations=199"])
+    assert monitor.sinks[0].params["level"] == "error"
+    assert monitor.detectors[1].params["permutations"] == 199
+    assert settings_of(made)[1].sinks[0].params != monitor.sinks[0].params, "the recipe itself is left alone"

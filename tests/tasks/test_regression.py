@@ -87,8 +87,11 @@ def test_an_answer_that_would_broadcast_is_refused(shape: str) -> None:
 
 def test_category_targets_are_refused() -> None:
     category = Column(name="kind", kind="category", categories=("a", "b"))
-    with pytest.raises(DataError, match=r"'kind' is a category; use task: \{name: classification\}"):
+    with pytest.raises(DataError, match=r"'kind' is a category; use task: \{name: classification\}$"):
         Regression(MLP(4, 2), signature(category))
+    codes = Column(name="kind", kind="category", categories=("1", "2"))
+    with pytest.raises(DataError, match=r"or predict the number: data: \{target_kind: numeric\}$"):
+        Regression(MLP(4, 2), signature(codes))
 
 
 def test_targets_are_checked_before_training() -> None:

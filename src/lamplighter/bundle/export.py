@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from lamplighter.bundle import card, parity
@@ -23,11 +24,16 @@ from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.core import files, registry
 from lamplighter.core.errors import BundleError
 from lamplighter.core.export_spec import ExportSpec
+from lamplighter.core.recipe import BundleOptions, Recipe
+from lamplighter.core.signature import Signature
 from lamplighter.data.source import Source
 from lamplighter.metrics.score import Score
 from lamplighter.tasks.base import Task
 
 FORMATS = ("onnx", "safetensors")
+"""Written into every bundle; the recipe may name more."""
+_CARD = "card.md"
+_OWN = (archive.MANIFEST, archive.REFERENCE, _CARD)
 EXAMPLE_ROWS = 3
 _PACKAGES = ("lamplighter", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "Pillow")
 _UNPROVEN = Parity(max_abs=0.0, atol=parity.ATOL, batch_sizes=parity.BATCH_SIZES, rows=0, labels_equal=False)
@@ -53,24 +59,30 @@ def export_bundle(
         out: the bundle's folder; replaced when it exists.
         task: trained, with the weights to ship.
         source: the data it was trained on: signature, preprocessing and validation rows are taken from it.
-        recipe: the resolved recipe as plain data. ``bundle.reference: summary`` keeps no validation rows.
+        recipe: the resolved recipe as plain data. ``bundle.reference: summary`` keeps no validation rows,
+            ``bundle.formats`` names formats to write besides `FORMATS`.
         scores: of the test split.
-        version: shown in every answer.
+        version: shown in every answer; letters, digits and ``. _ -``, as in a recipe.
         temperature: divides logits before the softmax; fitted on the validation split.
-        name: of the model in URLs; by default the recipe's.
+        name: of the model in URLs, of the same characters; by default the recipe's.
 
     Returns:
         ``out``.
 
     Raises:
-        BundleError: the network cannot be exported, or the parity gate refuses it.
+        BundleError: a name or version of other characters; the network cannot be exported, or the parity gate refuses
+            it; a format wrote another file than it says.
+        UnknownComponentError: no such format.
     """
+    name = str(recipe["name"]) if name is None else name
+    _check_words(name, version)
+    formats = _formats(recipe)
     spec = task.export()
     _check_spec(spec)
     draft = _draft(spec, source, recipe, scores, version, temperature, name)
     with files.directory(out) as folder:
         example = _example(source)
-        written = [registry.get("format", format)(spec, folder, example, source.signature) for format in FORMATS]
+        written = _write_formats(formats, spec, folder, example, source.signature)
         model = (folder / archive.MODEL).read_bytes()
         bundle = Bundle(draft, model, None, None)
         proof = parity.check(bundle, spec, source)
@@ -79,12 +91,52 @@ def export_bundle(
         reference.save(folder / archive.REFERENCE)
         sizes = {split: len(source.split(split)) for split in ("train", "val", "test")}
         left_out = sorted(set(scores) - set(final.metrics))
-        files.write_text(folder / "card.md", card.render(final, reference, sizes, left_out))
-        hashes = {entry: files.sha256(folder / entry) for entry in [*written, archive.REFERENCE, "card.md"]}
+        files.write_text(folder / _CARD, card.render(final, reference, sizes, left_out))
+        hashes = {entry: files.sha256(folder / entry) for entry in [*written, archive.REFERENCE, _CARD]}
         final = final.model_copy(update={"files": hashes})
         files.write_json(folder / archive.MANIFEST, final.model_dump(mode="json"))
         _read_back(folder, source)
     return out
+
+
+def _check_words(name: str, version: str) -> None:
+    """A name and a version must be what a recipe could say."""
+    for what, text, field in (
+        ("name", name, Recipe.model_fields["name"]),
+        ("version", version, BundleOptions.model_fields["version"]),
+    ):
+        try:
+            TypeAdapter(field.rebuild_annotation()).validate_python(text)
+        except ValidationError:
+            first = ", the first of them a letter or digit" if what == "name" else ""
+            raise BundleError(
+                f"the bundle's {what} '{text}': use letters, digits, '.', '_' and '-' without spaces{first}"
+            ) from None
+
+
+def _formats(recipe: Mapping[str, Any]) -> dict[str, Callable[..., str]]:
+    """Name -> writer of every format to write, each once."""
+    named = recipe.get("bundle", {}).get("formats", ())
+    return {name: registry.get("format", name) for name in (*FORMATS, *named)}
+
+
+def _write_formats(
+    formats: Mapping[str, Callable[..., str]],
+    spec: ExportSpec,
+    folder: Path,
+    example: tuple[Tensor, ...],
+    signature: Signature,
+) -> list[str]:
+    """The files written: one for each format, and no two of one name."""
+    written: list[str] = []
+    for name, write in formats.items():
+        file = write(spec, folder, example, signature)
+        if file in (*written, *_OWN):
+            raise BundleError(f"format '{name}' writes '{file}', which the bundle has already; choose another name")
+        if not (folder / file).is_file():
+            raise BundleError(f"format '{name}' says that it wrote '{file}', but there is no such file")
+        written.append(file)
+    return written
 
 
 def _check_spec(spec: ExportSpec) -> None:
@@ -108,14 +160,14 @@ def _draft(
     scores: Mapping[str, Score],
     version: str,
     temperature: float,
-    name: str | None,
+    name: str,
 ) -> Manifest:
     """The manifest as far as it is known before anything is computed."""
     signature = source.signature
     targets = () if spec.kind == "classification" else tuple(column.name for column in signature.targets)
     return Manifest(
         format_version=FORMAT_VERSION,
-        name=name or str(recipe["name"]),
+        name=name,
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature,

@@ -23,7 +23,6 @@ RECIPE = ["data.split=[0.55, 0.15, 0.3]", "monitor.window=100"]
 CLEAN = 300
 DRIFTED_AT_MOST = 600
 STEP = 20
-RATE = 50.0  # requests a second: fast enough for a demo, slow enough to watch
 
 
 def demo(
@@ -31,6 +30,7 @@ def demo(
     port: Port = 8000,
     out: Out = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the recipe and of the traffic.")] = 0,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second; the default can be watched.")] = 50.0,
     once: Annotated[bool, typer.Option("--once", help="Exit after the summary instead of serving on.")] = False,
     json: Json = False,
 ) -> None:
@@ -50,7 +50,7 @@ def demo(
     say(f"     largest difference {bundle.manifest.parity.max_abs:.1e}, bundle {bundle.path}")
     with server.start(bundle, host=host, port=port) as running:
         say(f"3/4  Serve at {running.url} (open it in a browser: the dashboard is live)")
-        summary = _traffic(run, bundle, running, seed, say)
+        summary = _traffic(run, bundle, running, seed, rate, say)
         summary["seconds"] = round(time.perf_counter() - started, 1)
         _summarise(summary, json, say)
         if not once:
@@ -58,7 +58,9 @@ def demo(
             _wait_for_the_end()
 
 
-def _traffic(run: Any, bundle: Bundle, running: Server, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _traffic(
+    run: Any, bundle: Bundle, running: Server, seed: int, rate: float, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Replay clean, then drifted scans; the numbers of the summary."""
     import numpy as np
 
@@ -70,7 +72,7 @@ def _traffic(run: Any, bundle: Bundle, running: Server, seed: int, say: Callable
     scans = source.raw("test", order)
     labels = [source.signature.labels[i] for i in source.split("test").fetch(order)["y"].tolist()]
     with Client(running.url, bundle.manifest.name) as client:
-        sent = _send(client, scans[:CLEAN], labels[:CLEAN], "held-out scans, as they are")
+        sent = _send(client, scans[:CLEAN], labels[:CLEAN], "held-out scans, as they are", rate)
         clean_alerts = _alerts(running)
         say(f"     {sent} held-out scans sent: {clean_alerts} alerts")
         say("4/4  Now the scanner goes bad: paper slips (rotation) and the lamp ages (noise)")
@@ -82,6 +84,7 @@ def _traffic(run: Any, bundle: Bundle, running: Server, seed: int, say: Callable
             spoiled,
             [labels[i] for i in positions],
             "spoiled scans",
+            rate,
             until=lambda count: count % STEP == 0 and _alerts(running) > clean_alerts,
         )
         alerts = _alerts(running) - clean_alerts
@@ -104,9 +107,10 @@ def _send(
     scans: list[np.ndarray],
     labels: list[str],
     what: str,
+    rate: float,
     until: Callable[[int], bool] | None = None,
 ) -> int:
-    """Send scans one by one as PNG uploads at `RATE`, and the true label of every second one; return how many."""
+    """Send scans one by one as PNG uploads at a rate, and the true label of every second one; return how many."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -121,7 +125,7 @@ def _send(
             progress.update(bar, completed=count)
             if until is not None and until(count):
                 return count
-            time.sleep(max(0.0, begin + count / RATE - time.perf_counter()))
+            time.sleep(max(0.0, begin + count / rate - time.perf_counter()))
     return len(scans)
 
 

@@ -16,20 +16,30 @@ def export(
     zip: Annotated[
         Path | None, typer.Option("--zip", metavar="FILE", help="Also write the bundle as one .zip.")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The model's name in URLs. Default: the recipe's.")
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", metavar="V", help="Shown in every answer. Default: the recipe's or the run's number."
+        ),
+    ] = None,
     import_: Import = None,
 ) -> None:
     """Write RUN/bundle: ONNX graph, weights, preprocessing, reference statistics, parity proof, model card."""
     options.load_imports(import_)
     from lamplighter.run import Run
 
-    bundle = Run(run).export()
-    parity = bundle.manifest.parity
+    chosen = {"name": name, "version": version}
+    bundle = Run(run).export(**{key: word for key, word in chosen.items() if word is not None})
+    manifest, parity = bundle.manifest, bundle.manifest.parity
     allowed = f"{parity.atol:g} + {parity.rtol:g} of the largest number in a row"
     typer.echo(
         f"Parity: torch and ONNX differ by {parity.max_abs:.1e} at most over {parity.rows} rows (allowed: {allowed})"
     )
-    typer.echo(f"Bundle: {run / 'bundle'}")
+    typer.echo(f"Bundle: {bundle.path} ({manifest.name}, version {manifest.version})")
     if zip is not None:
         bundle.zip(zip)
         typer.echo(f"Zip: {zip}")
-    typer.echo(f"Next: lamp serve {run / 'bundle'}")
+    typer.echo(f"Next: lamp serve {bundle.path}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lamplighter.core import files, registry, yaml
 from lamplighter.core.errors import LamplighterError, MissingExtraError, RecipeError, UnknownComponentError
+
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -66,6 +68,13 @@ class Train(_Section):
     callbacks: tuple[Component, ...] = ()
 
 
+def _known_format(name: str) -> str:
+    known = registry.names("format")
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}{registry.did_you_mean(name, known)}")
+    return name
+
+
 class BundleOptions(_Section):
     """What is written into the bundle."""
 
@@ -74,6 +83,10 @@ class BundleOptions(_Section):
         Literal["rows", "summary"], Field(description="summary keeps no rows of the data, only histograms and counts")
     ] = "rows"
     calibrate: Annotated[bool, Field(description="fit a softmax temperature on the validation split")] = True
+    formats: Annotated[
+        tuple[Annotated[str, AfterValidator(_known_format)], ...],
+        Field(description="further formats by catalog name; onnx and safetensors are always written"),
+    ] = ()
 
 
 class Serve(_Section):
@@ -150,10 +163,10 @@ class Recipe(_Section):
         problems: list[tuple[int, str]] = []
         for override in overrides:
             try:
-                overridden.append(_apply(data, override))
+                overridden.append(apply_override(data, override))
             except RecipeError as error:
                 problems += [(0, line) for line in error.problems]
-        found, recipe = _validate(cls, data)
+        found, recipe = validate(cls, data)
         for path, message in found:
             from_set = any(path[: len(o)] == o or o[: len(path)] == path for o in overridden)
             known = path in document.lines and not from_set
@@ -167,7 +180,7 @@ class Recipe(_Section):
 
     def with_(self, **sections: Any) -> Recipe:
         """A copy with some top-level keys replaced; validated again."""
-        found, recipe = _validate(type(self), {**self.to_dict(), **_plain(sections)})
+        found, recipe = validate(type(self), {**self.to_dict(), **_plain(sections)})
         if recipe is None:
             raise RecipeError([f"{'.'.join(map(str, path))}: {message}" for path, message in found])
         return recipe
@@ -216,8 +229,16 @@ def find(path: str | Path) -> Path:
     return Path(text)
 
 
-def _apply(data: dict[str, Any], override: str) -> yaml.Path_:
-    """Set one ``a.b=value`` in place; return its path."""
+def apply_override(data: dict[str, Any], override: str) -> yaml.Path_:
+    """Set one ``a.b=value`` in place; return its path. In a list, the key is an index.
+
+    Raises:
+        RecipeError: one line that begins with ``--set``.
+
+    >>> data = {"sinks": [{"name": "log"}]}
+    >>> apply_override(data, "sinks.0.level=error"), data
+    (('sinks', 0, 'level'), {'sinks': [{'name': 'log', 'level': 'error'}]})
+    """
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
         raise RecipeError([f"--set {override}: write it as key.key=value"])
@@ -248,15 +269,24 @@ def _apply(data: dict[str, Any], override: str) -> yaml.Path_:
     return tuple(path)
 
 
-def _validate(model: type[Recipe], data: dict[str, Any]) -> tuple[list[tuple[yaml.Path_, str]], Recipe | None]:
-    """All problems of the static part and of every component; without any, the recipe with defaults filled in."""
+def validate(model: type[Section], data: dict[str, Any]) -> tuple[list[tuple[yaml.Path_, str]], Section | None]:
+    """Check JSON-compatible data strictly: ``true`` and ``"2"`` are no numbers.
+
+    Args:
+        model: `Recipe`, or a model with some of its sections under the same names.
+        data: what to check.
+
+    Returns:
+        All problems (path, message) of the static part and of every component; without any, the recipe with defaults
+        filled in.
+    """
     problems: list[tuple[yaml.Path_, str]] = []
-    recipe: Recipe | None = None
+    recipe: Section | None = None
     try:
         recipe = model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         problems += [_static_problem(model, data, item) for item in error.errors()]
-    filled = recipe.to_dict() if recipe else data
+    filled = recipe.model_dump(mode="json") if recipe else data
     for path, kind in _components(filled):
         problems += _component_problems(filled, path, kind)
     seen: dict[yaml.Path_, str] = {}

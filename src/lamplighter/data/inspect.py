@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamplighter.core import yaml
 from lamplighter.core.errors import DataError
-from lamplighter.data.tables import kinds
+from lamplighter.data.places import existing
+from lamplighter.data.preprocessing.reading import SUFFIXES
+from lamplighter.data.tables import csv, kinds
+from lamplighter.data.tables.kinds import ColumnKind
 from lamplighter.data.tables.reading import TableFile, read_table
 from lamplighter.data.tables.targets import Target, read_target
 from lamplighter.data.tables.values import DateOrder
 
+if TYPE_CHECKING:
+    from lamplighter.data.sources._images import Format
+
 _SHOWN = 4
 _STEPS = 3000
+_LEAST_EPOCHS = 5
 
 
 def describe(path: str | Path, target: str | None = None) -> str:
@@ -35,7 +43,7 @@ def describe(path: str | Path, target: str | None = None) -> str:
     Raises:
         DataError: the data cannot be trained on, or a table without ``target``.
     """
-    place = Path(path).expanduser()
+    place = existing(path, "file or folder")
     if place.is_dir():
         if target is not None:
             raise DataError(f"{place}: a folder of images takes no target; its sub-folders' names are the classes")
@@ -43,17 +51,27 @@ def describe(path: str | Path, target: str | None = None) -> str:
     file = read_table(place)
     if target is None:
         raise DataError(f"{place}: say which column to predict: --target NAME; columns: {', '.join(file.columns)}")
-    return _describe_table(file, str(path), target)
+    file.column(target)
+    image = _image_column(file, target)
+    found = {name: kinds.markers(file, name) for name in ([target] if image else file.columns)}
+    marked = {name: texts for name, texts in found.items() if texts}
+    if marked:
+        file = read_table(place, missing=_texts(marked))
+    if image:
+        return _describe_image_table(file, str(path), target, image, marked)
+    return _describe_table(file, str(path), target, marked)
 
 
-def _describe_table(file: TableFile, path: str, target: str) -> str:
+def _describe_table(file: TableFile, path: str, target: str, marked: dict[str, Counter[str]]) -> str:
     blanks = sum(cell is None for cell in file.column(target))
     goal = read_target(file, target, drop_blanks=True)
     file = goal.file
-    order, chosen, notes = kinds.decide(file, target)
+    odd = _odd_columns(file, target)
+    settled: dict[str, ColumnKind] = dict.fromkeys(odd, "ignore")
+    order, chosen, notes = kinds.decide(file, target, settled)
     used = sum(kind != "ignore" for kind in chosen.values())
     if not used:
-        reasons = "; ".join(notes) or "the table has no other"
+        reasons = "; ".join([*notes, *odd.values()]) or "the table has no other"
         raise DataError(f"{file.path}: no column is left to predict '{target}' from: {reasons}")
     rows = int(0.7 * len(file))
     batch = 32 if rows < 2_000 else 128 if rows < 50_000 else 512
@@ -65,8 +83,12 @@ def _describe_table(file: TableFile, path: str, target: str) -> str:
         _line(f"  target_kind: {'category' if goal.labels else 'numeric'}", _about_kind(goal)),
         *([_line("  drop_blank_targets: true", f"{blanks:,} rows have no target and are left out")] if blanks else []),
         *_dialect(file, order, notes),
+        *_missing(marked),
         "  columns:  # numeric, category, boolean or date; ignore leaves a column out",
-        *(_line("    " + _entry(name, kind), _about_column(file, name, kind, order)) for name, kind in chosen.items()),
+        *(
+            _line("    " + _entry(name, kind), odd.get(name) or _about_column(file, name, kind, order))
+            for name, kind in chosen.items()
+        ),
         "  split: [0.7, 0.15, 0.15]  # train, val, test",
         f"  batch_size: {batch}",
     ]
@@ -81,6 +103,41 @@ def _describe_table(file: TableFile, path: str, target: str) -> str:
     )
 
 
+def _describe_image_table(file: TableFile, path: str, target: str, image: str, marked: dict[str, Counter[str]]) -> str:
+    from lamplighter.data.sources._images import decide_format
+    from lamplighter.data.sources.image_table import list_paths
+
+    paths = list_paths(file, image)
+    goal = read_target(file, target, drop_blanks=True)
+    layout = decide_format(paths, None, "auto", "auto")
+    rows = int(0.8 * len(goal.values))
+    batch = _image_batch(rows)
+    others = [name for name in file.columns if name not in (image, target)]
+    data = [
+        "  name: image-table",
+        f"  {_entry('path', path)}",
+        _line(f"  {_entry('image', image)}", f"{len(paths):,} images; their paths count from the folder of the table"),
+        _line(f"  targets: [{_scalar(target)}]", _about_target(goal)),
+        _line(f"  target_kind: {'category' if goal.labels else 'numeric'}", _about_kind(goal)),
+        *(f"  # {_flat(note)}" for note in goal.notes if "left out" in note),
+        *([f"  # {_flat('not used, since the image alone is the input: ' + ', '.join(others))}"] if others else []),
+        *_dialect(file, None, []),
+        *_missing(marked),
+        *_image_layout(layout),
+        f"  batch_size: {batch}",
+    ]
+    return _recipe(
+        title=f"Predicts {_flat(target)} from the images that {file.path.name} lists ({len(paths):,} rows).",
+        name=file.path.stem,
+        data=data,
+        augment=_augment(layout) if goal.labels else (),
+        model=_image_model(layout),
+        task="classification" if goal.labels else "regression",
+        epochs=_epochs(rows, batch, most=30),
+        monitor=_monitor(goal),
+    )
+
+
 def _describe_folder(folder: Path, path: str) -> str:
     from lamplighter.data.sources._images import decide_format
     from lamplighter.data.sources.image_folder import list_images
@@ -91,35 +148,100 @@ def _describe_folder(folder: Path, path: str) -> str:
     if len(counts) < 2:
         raise DataError(f"{folder}: only one class ('{labels[0]}'); a folder for each of at least two is needed")
     layout = decide_format(paths, None, "auto", "auto")
-    height, width = layout.size
     rows = int(0.8 * len(paths))
-    batch = 32 if rows < 2_000 else 128
+    batch = _image_batch(rows)
     data = [
         "  name: image-folder",
         _line("  " + _entry("path", path), f"{len(paths):,} images in {len(counts)} classes: {_mix(counts)}"),
         *(f"  # {_flat(note)}" for note in notes),
-        _line(f"  size: [{height}, {width}]", "height and width that every image is brought to"),
-        _line(f"  channels: {layout.channels}", {1: "gray", 3: "colour"}.get(layout.channels, "as the files have")),
-        _line(f"  bits: {layout.bits}", f"pixel values 0..{2**layout.bits - 1}"),
-        "  split: [0.8, 0.1, 0.1]  # train, val, test",
+        *_image_layout(layout),
         f"  batch_size: {batch}",
-    ]
-    stages = min(6, max(1, 2 + math.ceil(math.log2(max(height, width) / 32))))
-    augment = [
-        "augment:  # changes of the training images, drawn anew in every epoch",
-        f"  - {{name: random-shift, pixels: {max(1, min(height, width) // 16)}}}",
-        "  # - {name: random-flip}  # add it where left and right do not matter: not for letters, digits or signs",
     ]
     return _recipe(
         title=f"Tells {len(counts)} classes of images apart ({len(paths):,} images in {folder.name}).",
         name=folder.resolve().name,
         data=data,
-        augment=augment,
-        model=["  name: cnn", "  width: 32", f"  stages: {stages}  # halvings of the resolution"],
+        augment=_augment(layout),
+        model=_image_model(layout),
         task="classification",
         epochs=_epochs(rows, batch, most=30),
         monitor="{metric: accuracy, mode: max}",
     )
+
+
+def _image_layout(layout: Format) -> list[str]:
+    height, width = layout.size
+    return [
+        _line(f"  size: [{height}, {width}]", "height and width that every image is brought to"),
+        _line(f"  channels: {layout.channels}", {1: "gray", 3: "colour"}.get(layout.channels, "as the files have")),
+        _line(f"  bits: {layout.bits}", f"pixel values 0..{2**layout.bits - 1}"),
+        "  split: [0.8, 0.1, 0.1]  # train, val, test",
+    ]
+
+
+def _image_batch(rows: int) -> int:
+    return 32 if rows < 2_000 else 128
+
+
+def _image_model(layout: Format) -> list[str]:
+    stages = min(6, max(1, 2 + math.ceil(math.log2(max(layout.size) / 32))))
+    about = "halvings of the resolution: two up to 32 pixels, one more for each doubling"
+    return ["  name: cnn", "  width: 32", _line(f"  stages: {stages}", about)]
+
+
+def _augment(layout: Format) -> list[str]:
+    return [
+        "augment:  # changes of the training images, drawn anew in every epoch",
+        f"  - {{name: random-shift, pixels: {max(1, min(layout.size) // 16)}}}",
+        "  # - {name: random-flip}  # add it where left and right do not matter: not for letters, digits or signs",
+    ]
+
+
+def _image_column(file: TableFile, target: str) -> str | None:
+    """The first column of image files, of which at least one exists."""
+    for name, cells in file.columns.items():
+        present = [cell for cell in cells if cell is not None]
+        if name == target or not present:
+            continue
+        if all(isinstance(cell, str) and Path(cell).suffix.lower() in SUFFIXES for cell in present) and any(
+            (file.path.parent / Path(cell).expanduser()).is_file() for cell in present
+        ):
+            return name
+    return None
+
+
+def _texts(marked: dict[str, Counter[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for texts in marked.values() for text in texts))
+
+
+def _missing(marked: dict[str, Counter[str]]) -> list[str]:
+    """The key that takes some texts for blanks, and where they stand."""
+    if not marked:
+        return []
+    texts = _texts(marked)
+    places = []
+    for text in texts:
+        cells = ", ".join(
+            f"{found[text]:,} cell{'s' if found[text] > 1 else ''} in column {name}"
+            for name, found in marked.items()
+            if text in found
+        )
+        places.append(cells if len(texts) == 1 else f"{text}: {cells}")
+    listed = ", ".join(_quoted(text) for text in texts)
+    return [_line(f"  missing: [{listed}]", "; ".join(places))]
+
+
+def _odd_columns(file: TableFile, target: str) -> dict[str, str]:
+    """Columns with typing errors, and what is wrong with them."""
+    names = [name for name in file.columns if name != target]
+    order, _ = kinds.date_order(file, names)
+    odd = {}
+    for name in names:
+        try:
+            kinds.guess(file, name, order)
+        except DataError as error:
+            odd[name] = str(error).removeprefix(f"{file.path.parent}{os.sep}")
+    return odd
 
 
 def _recipe(
@@ -132,6 +254,7 @@ def _recipe(
     monitor: str,
     augment: Sequence[str] = (),
 ) -> str:
+    patience = min(epochs, max(_LEAST_EPOCHS, epochs // 4))  # the schedule pays off late
     lines = [
         f"# {_flat(title)}",
         "# Train, export, serve and monitor it: lamp up THIS_FILE",
@@ -149,6 +272,7 @@ def _recipe(
         "  optimizer: {name: adamw, lr: 0.003, weight_decay: 0.05}",
         "  schedule: {name: one-cycle}",
         f"  monitor: {monitor}  # decides which epoch is best",
+        f"  callbacks: [{{name: early-stopping, patience: {patience}}}]  # ends so many epochs after the best one",
     ]
     return "\n".join(lines) + "\n"
 
@@ -156,6 +280,8 @@ def _recipe(
 def _dialect(file: TableFile, order: DateOrder | None, notes: list[str]) -> list[str]:
     lines = []
     if file.dialect:
+        if csv.numbers_rows(file.path, file.dialect):
+            lines.append("  # the first column has no name and numbers the rows: it is left out")
         lines += [
             f"  {_entry('delimiter', file.dialect.delimiter)}",
             f"  {_entry('encoding', file.dialect.encoding)}",
@@ -223,7 +349,7 @@ def _monitor(goal: Target) -> str:
 
 def _epochs(rows: int, batch: int, most: int) -> int:
     """So many that about `_STEPS` steps are taken, between 5 epochs and ``most``."""
-    return max(5, min(most, round(_STEPS / math.ceil(rows / batch))))
+    return max(_LEAST_EPOCHS, min(most, round(_STEPS / math.ceil(rows / batch))))
 
 
 def _entry(key: str, value: Any) -> str:
@@ -234,7 +360,11 @@ def _entry(key: str, value: Any) -> str:
 def _scalar(value: Any) -> str:
     text = str(value)
     plain = re.fullmatch(r"[A-Za-z_/.][\w ./()%+-]*(?<! )", text) and isinstance(yaml.scalar(text), str)
-    return text if plain else '"' + "".join(_escaped(character) for character in text) + '"'
+    return text if plain else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(_escaped(character) for character in text) + '"'
 
 
 def _escaped(character: str) -> str:

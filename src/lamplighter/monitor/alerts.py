@@ -152,6 +152,9 @@ class Notifier:
             except SQLAlchemyError as error:
                 logger.warning("cannot read alerts: %s", error)
                 done = False
+            except Exception:  # alerts that cannot be read must not end the thread that announces the next ones
+                logger.exception("alerts were not delivered; trying again")
+                done = False
             self._rounds.finish(number)
 
     def _deliver(self) -> bool:

@@ -16,6 +16,7 @@ import jinja2
 
 from lamplighter.bundle.manifest import Manifest
 from lamplighter.core.recipe import Monitor as Settings
+from lamplighter.monitor.histograms import plain
 
 STATIC = Path(__file__).parent / "static"
 CONTENT_SECURITY_POLICY = (
@@ -56,7 +57,7 @@ def _headline(manifest: Manifest) -> dict[str, str] | None:
     score = manifest.metrics.get(metric)
     if score is None:
         return None
-    number = (lambda v: f"{v:.1%}") if metric == "accuracy" else (lambda v: f"{v:.4g}")
+    number = (lambda v: f"{v:.1%}") if metric == "accuracy" else plain
     name = "accuracy" if metric == "accuracy" else "mean absolute error"
     return {
         "name": name,

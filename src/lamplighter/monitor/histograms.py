@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def histograms(baseline: Baseline, j: int, current: np.ndarray) -> dict[str, Any
         if known is None:
             return None
         edges, before = baseline.edges[j], known
-    bounds = [f"{edge:.4g}" for edge in edges]
+    bounds = [plain(float(edge)) for edge in edges]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(bounds)]
     names = [f"below {bounds[0]}", *between, f"from {bounds[-1]}"] if bounds else ["all"]
     return {
@@ -44,6 +45,19 @@ def histograms(baseline: Baseline, j: int, current: np.ndarray) -> dict[str, Any
         "reference": _shares(before[:-1]),
         "current": _shares(histogram(current, edges)[:-1]),
     }
+
+
+def plain(value: float) -> str:
+    """A number with at least four significant digits, thousands apart, and an exponent only where it is huge or tiny.
+
+    >>> [plain(value) for value in (10529.6, 1234.5, 12.3456, -0.5, 0.0, 3e-7)]
+    ['10,530', '1,234', '12.35', '-0.5', '0', '3e-07']
+    """
+    if value and not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.4g}"
+    decimals = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def _categories(baseline: Baseline, j: int, current: np.ndarray) -> dict[str, Any] | None:

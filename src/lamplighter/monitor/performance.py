@@ -12,6 +12,7 @@ from lamplighter.monitor.store import Store
 
 POINTS = 24
 WIDTHS = (5, 10, 30, 60, 120, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
+RECENT = 1000  # labels
 Z = 1.959963984540054  # 95%
 
 
@@ -59,6 +60,23 @@ def performance(store: Store, manifest: Manifest) -> dict[str, Any]:
         **_score(classify, labelled, total["error"], total["square"]),
     }
     return result
+
+
+def recent(store: Store, manifest: Manifest) -> dict[str, Any] | None:
+    """Realised accuracy (or mean absolute error) over the newest predictions that have a label.
+
+    Returns:
+        ``metric``, ``n`` labels (1000 at most), ``coverage`` (their share of all predictions since the oldest of them),
+        ``value``, ``low``, ``high``; None without labels.
+    """
+    classify = manifest.output.kind == "classification"
+    found = store.newest_errors(manifest.name, manifest.version, RECENT)
+    n = int(found["n"])
+    if n == 0:
+        return None
+    of = max(store.count_since(manifest.name, manifest.version, float(found["since"])), n)
+    score = _score(classify, n, float(found["error"]), float(found["square"]))
+    return {"metric": "accuracy" if classify else "mae", "n": n, "coverage": n / of, **score}
 
 
 def _score(classify: bool, n: int, error: float, square: float) -> dict[str, float]:

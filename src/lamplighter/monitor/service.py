@@ -16,10 +16,12 @@ from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.core import registry
 from lamplighter.core.recipe import Component
 from lamplighter.core.recipe import Monitor as Settings
-from lamplighter.monitor import dashboard, feedback
+from lamplighter.monitor import dashboard, feedback, performance
 from lamplighter.monitor.alerts import Notifier
 from lamplighter.monitor.drift.baseline import Baseline, predictions
+from lamplighter.monitor.drift.detect import build_detectors
 from lamplighter.monitor.drift.verdict import Verdict
+from lamplighter.monitor.recorder import Recorder
 from lamplighter.monitor.records import MonitorError, Predictions
 from lamplighter.monitor.rounds import Rounds
 from lamplighter.monitor.snapshot import Snapshots
@@ -31,8 +33,12 @@ from lamplighter.monitor.writer import Writer
 logger = logging.getLogger("lamplighter.monitor")
 
 MAX_QUEUE = 10_000
+MAX_BYTES = 128 * 1024**2  # of requests whose features are not yet computed
+ROW_BYTES = 1000  # what a raw row takes beside its tensors, roughly
+LABEL_PATIENCE = 5.0  # how long a label waits for its prediction to be stored
 KEEP_ROWS = 1_000_000
 KEEP_BYTES = 2 * 1024**3
+GAUGED_FEATURES = 20  # a metrics system stores a series for each
 RECHECK_SECONDS = 5.0  # how often to look for full windows without being told, for instance after trouble
 CPU_SHARE = 0.25  # of one core, for drift tests on a busy stream
 
@@ -71,7 +77,7 @@ class Monitor:
         self._widths = (len(manifest.features), len(manifest.output.labels) or len(manifest.output.targets))
         baseline = Baseline.from_reference(reference, manifest.features, manifest.output)
         facts: dict[str, Any] = {"seed": 0}
-        detectors = tuple(registry.build("detector", c.name, c.params, facts) for c in settings.detectors)
+        detectors = build_detectors(settings.detectors)
         sinks = {key: registry.build("sink", c.name, c.params, facts) for key, c in _keyed(settings.sinks).items()}
         try:
             self.windows = Windows(store, manifest, baseline, settings, detectors)
@@ -86,6 +92,7 @@ class Monitor:
         self._in_trouble = False
         self.failed_checks = 0
         self.notifier = Notifier(store, manifest.name, sinks)
+        self.recorder = Recorder(MAX_BYTES)
         row_bytes = 200 + 4 * sum(self._widths)
         self.writer = Writer(
             store, self._to_rows, self._observe, self._stored, max_queue, min(keep_rows, KEEP_BYTES // row_bytes)
@@ -104,6 +111,36 @@ class Monitor:
             latency_seconds: from request to answer.
         """
         self.writer.put(Predictions.copy_of(ids, features, scores, latency_seconds, self._clock(), self._widths))
+
+    def record_later(
+        self,
+        requests: Sequence[tuple[Sequence[str], float]],
+        describe: Callable[[], tuple[np.ndarray, np.ndarray]],
+        size: int = 0,
+    ) -> None:
+        """`record` for several requests whose features are still to be computed, on a thread of the monitor's own.
+
+        Args:
+            requests: prediction ids and latency in seconds of each.
+            describe: gives features (N, F) and scores (N, K) of the rows of all requests in order.
+            size: bytes that ``describe`` keeps in memory; when much is waiting the rows are dropped and counted.
+        """
+        now = self._clock()
+        rows = sum(len(ids) for ids, _ in requests)
+        self.recorder.put(rows, size + ROW_BYTES * rows, lambda: self._describe(requests, describe, now))
+
+    def _describe(
+        self,
+        requests: Sequence[tuple[Sequence[str], float]],
+        describe: Callable[[], tuple[np.ndarray, np.ndarray]],
+        now: float,
+    ) -> None:
+        features, scores = describe()
+        start = 0
+        for ids, latency in requests:
+            these = slice(start, start + len(ids))
+            start += len(ids)
+            self.writer.put(Predictions.copy_of(ids, features[these], scores[these], latency, now, self._widths))
 
     def feedback(self, prediction_id: str, truth: Any) -> str:
         """Join a late label.
@@ -127,8 +164,8 @@ class Monitor:
         truths = feedback.parse(pairs, self.manifest.output)
         try:
             found = feedback.find(self.store, self.manifest.name, [id_ for id_, _ in pairs])
-            if len(found) < len({id_ for id_, _ in pairs}) and self.writer.waiting:
-                self.writer.flush(2.0)  # the label came before its prediction was written
+            if len(found) < len({id_ for id_, _ in pairs}) and (self.recorder.waiting or self.writer.waiting):
+                self._settle(LABEL_PATIENCE)  # the label came before its prediction was written
                 found = feedback.find(self.store, self.manifest.name, [id_ for id_, _ in pairs])
             states = feedback.join(self.store, self.manifest, found, truths, self._clock())
         except SQLAlchemyError as error:
@@ -138,12 +175,33 @@ class Monitor:
 
     def check(self) -> Verdict:
         """The verdict on the newest predictions, up to one window, now. Changes no alert."""
-        self.writer.flush(10.0)
+        self._settle(10.0)
         return self.windows.check(self.windows.latest(), seed=self.windows.number)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything the live page shows, as JSON-compatible data."""
         return self._snapshots.take(self._clock())
+
+    def gauges(self) -> dict[str, Any]:
+        """What changes slowly, for a metrics system.
+
+        Returns:
+            ``firing``, whether an alert is; ``p_value`` of the newest window, or None; ``features``, the most changed
+            ones of that window as name -> effect; ``performance``, see `performance.recent`.
+
+        Raises:
+            SQLAlchemyError: the store does not answer.
+        """
+        name, version = self.manifest.name, self.manifest.version
+        alerts = self.store.latest_alerts(name, limit=20)
+        windows = self.store.latest_windows(name, version, limit=1)
+        features = self.store.verdict_of(windows[0]["id"])["features"] if windows else []
+        return {
+            "firing": any(alert["state"] == "firing" and alert["version"] == version for alert in alerts),
+            "p_value": windows[0]["p_value"] if windows else None,
+            "features": {feature["name"]: feature["effect"] for feature in reversed(features[:GAUGED_FEATURES])},
+            "performance": performance.recent(self.store, self.manifest),
+        }
 
     def page(self, base: str = "") -> str:
         """The live page as HTML.
@@ -157,9 +215,9 @@ class Monitor:
         """Counters since the process started (``predictions``: ever)."""
         return {
             "predictions": self._stored_before + self.writer.written,
-            "waiting": self.writer.waiting,
-            "dropped": self.writer.dropped,
-            "failed": self.writer.failed,
+            "waiting": self.recorder.waiting + self.writer.waiting,
+            "dropped": self.recorder.dropped + self.writer.dropped,
+            "failed": self.recorder.failed + self.writer.failed,
             "windows": self.windows.number,
             "skipped_windows": self.windows.skipped,
             "failed_checks": self.failed_checks,
@@ -168,7 +226,7 @@ class Monitor:
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until all predictions are stored, all full windows tested and the sinks told. False when out of time."""
         deadline = time.monotonic() + timeout
-        done = self.writer.flush(timeout)
+        done = self._settle(timeout)
         self._hurry.set()
         done &= self._rounds.wait(self._rounds.ask(), max(0.0, deadline - time.monotonic()))
         self._hurry.clear()
@@ -176,12 +234,19 @@ class Monitor:
 
     def close(self) -> None:
         """Store what is queued and stop the threads. Windows not yet tested are tested after the next start."""
+        self.recorder.close()
         self.writer.close()
         self._closing.set()
         self._hurry.set()
         self._rounds.ask()
         self._checker.join(10.0)
         self.notifier.close()
+
+    def _settle(self, timeout: float) -> bool:
+        """Wait until every prediction recorded so far is in the store. False when out of time."""
+        deadline = time.monotonic() + timeout
+        described = self.recorder.flush(timeout)
+        return self.writer.flush(max(0.0, deadline - time.monotonic())) and described
 
     def _to_rows(self, chunk: Predictions) -> list[dict[str, Any]]:
         return chunk.to_rows(self.manifest.name, self.manifest.version, self.manifest.output)
@@ -198,9 +263,27 @@ class Monitor:
     def _run_checks(self) -> None:
         while not self._closing.is_set():
             number = self._rounds.begin(RECHECK_SECONDS)
-            while not self._closing.is_set() and self._test_window():
+            while not self._closing.is_set() and self._try_window():
                 pass
             self._rounds.finish(number)
+
+    def _try_window(self) -> bool:
+        """`_test_window`, whatever happens: a thread that ended here would look like data without drift."""
+        try:
+            more = self._test_window()
+        except SQLAlchemyError as error:
+            if not self._in_trouble:
+                logger.warning("cannot test for drift, trying again later: %s", first_line(error))
+            self._in_trouble = True
+            return False
+        except Exception:  # not of a detector: those are met below
+            self.failed_checks += 1
+            if not self._in_trouble:
+                logger.exception("cannot test for drift, trying again later")
+            self._in_trouble = True
+            return False
+        self._in_trouble = False
+        return more
 
     def _test_window(self) -> bool:
         """Test one window; False when none is full."""
@@ -212,16 +295,12 @@ class Monitor:
             self.windows.skip_to_newest()
             if self.windows.run_next():
                 self.notifier.wake()
-        except SQLAlchemyError as error:
-            if not self._in_trouble:
-                logger.warning("cannot test for drift, trying again later: %s", first_line(error))
-            self._in_trouble = True
-            return False
+        except SQLAlchemyError:
+            raise
         except Exception:  # a user's detector may raise anything; the stream goes on
             logger.exception("a drift test failed; its window is left out")
             self.failed_checks += 1
             self.windows.skip_one()
-        self._in_trouble = False
         spent = time.perf_counter() - start
         self._hurry.wait(spent / CPU_SHARE - spent)
         return True

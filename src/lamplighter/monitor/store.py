@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from lamplighter.core.extras import missing_extra
 from lamplighter.monitor.records import MonitorError
 from lamplighter.monitor.schema import SCHEMA_VERSION, about, alerts, labels, metadata, predictions, windows
 
@@ -24,11 +25,12 @@ def open_store(url: str) -> Store:
 
     Args:
         url: an SQLAlchemy URL: ``sqlite:///monitor.db`` (relative), ``sqlite:////var/lib/monitor.db`` (absolute) or
-            ``postgresql://user@host/name``.
+            ``postgresql://user@host/name`` (by psycopg 3, the extra ``postgres``, unless the URL names another driver).
 
     Raises:
-        MonitorError: not such a URL, a path that cannot be written, a driver that is not installed, a server that does
-            not answer, or a store of a newer version.
+        MissingExtraError: psycopg is not installed.
+        MonitorError: not such a URL, a path that cannot be written, another driver that cannot be loaded, a server that
+            does not answer, or a store of a newer version.
     """
     try:
         parsed = sa.make_url(url)
@@ -40,14 +42,18 @@ def open_store(url: str) -> Store:
         raise MonitorError(f"store '{shown}': only sqlite and postgresql are supported, not {backend}")
     if backend == "sqlite" and (parsed.database or ":memory:") == ":memory:":
         raise MonitorError(f"store '{shown}': name a file, for instance sqlite:///monitor.db")
+    if parsed.drivername == "postgresql":  # SQLAlchemy 2.0 takes this for psycopg2, 2.1 for psycopg
+        parsed = parsed.set(drivername="postgresql+psycopg")
     try:
         engine = sa.create_engine(
             parsed, **({"connect_args": {"timeout": BUSY_SECONDS}} if backend == "sqlite" else {})
         )
-    except ModuleNotFoundError as error:
-        raise MonitorError(
-            f"store '{shown}': this needs the package '{error.name}'; run: pip install {error.name}"
-        ) from None
+    except sa.exc.NoSuchModuleError:
+        raise MonitorError(f"store '{shown}': there is no driver '{parsed.drivername}'; leave it out") from None
+    except ImportError as error:
+        if error.name == "psycopg":
+            raise missing_extra("psycopg", "postgres") from None
+        raise MonitorError(f"store '{shown}': its driver cannot be loaded: {error}") from None
     if backend == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
     try:
@@ -187,6 +193,26 @@ class Store:
             sa.func.avg(c.time - c.predicted_at).label("delay"),
         ).where(c.model == model, c.version == version)
         return {int(row.pop("bucket")): row for row in self._rows(query.group_by(bucket))}
+
+    def newest_errors(self, model: str, version: str, limit: int) -> Row:
+        """Of the newest predictions that have a label: how many (``n``), the sums of their errors (``error``) and of
+        the squares (``square``), and the time of the oldest (``since``)."""
+        c = labels.c
+        newest = sa.select(c.error, c.predicted_at).where(c.model == model, c.version == version)
+        some = newest.order_by(c.predicted_at.desc()).limit(limit).subquery().c
+        query = sa.select(
+            sa.func.count().label("n"),
+            sa.func.sum(some.error).label("error"),
+            sa.func.sum(some.error * some.error).label("square"),
+            sa.func.min(some.predicted_at).label("since"),
+        )
+        return self._rows(query)[0]
+
+    def count_since(self, model: str, version: str, time: float) -> int:
+        """Predictions made at ``time`` or later."""
+        p = predictions.c
+        query = sa.select(sa.func.count()).where(p.model == model, p.version == version, p.time >= time)
+        return int(self._scalar(query) or 0)
 
     # windows and alerts
 

@@ -147,8 +147,9 @@ class Windows:
         result["features"] = order[:SHOWN_FEATURES]
         position = {column.name: j for j, column in enumerate(self._baseline.columns)}
         for feature in result["features"][:SHOWN_HISTOGRAMS]:
-            j = position[feature["name"]]
-            feature["histograms"] = histograms(self._baseline, j, current[:, j])
+            j = position.get(feature["name"])
+            if j is not None:  # a detector may speak of other things than columns
+                feature["histograms"] = histograms(self._baseline, j, current[:, j])
         return result
 
     def _alert_row(self, window: Row, verdict: Verdict) -> Row:

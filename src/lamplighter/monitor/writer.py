@@ -38,7 +38,7 @@ class Writer:
     Attributes:
         written: rows in the store.
         dropped: rows lost because the queue was full.
-        failed: rows the store refused for good, or that were left when the program ended.
+        failed: rows that could not be read, that the store refused for good, or that were left when the program ended.
     """
 
     def __init__(
@@ -54,28 +54,28 @@ class Writer:
         self._store, self._to_rows, self._observe, self._stored = store, to_rows, observe, stored
         self._max_rows, self._keep_rows = max_rows, keep_rows
         self._chunks: deque[Predictions] = deque()
-        self._waiting = 0
+        self._queued = self._settled = 0  # rows ever queued, and ever written, refused or given up
         self._since_prune = BATCH
         self._lock = threading.Lock()
-        self._emptied = threading.Condition(self._lock)
+        self._progress = threading.Condition(self._lock)
         self._wake, self._hurry, self._closing = threading.Event(), threading.Event(), threading.Event()
-        self._troubled = False
+        self._troubled = self._puzzled = False
         self._thread = threading.Thread(target=self._run, name="lamplighter-writer", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """Rows not yet in the store."""
-        return self._waiting
+        return self._queued - self._settled
 
     def put(self, chunk: Predictions) -> bool:
         """Queue the rows of one request; never blocks. False when they were dropped."""
         with self._lock:
-            if (self._waiting and self._waiting + len(chunk) > self._max_rows) or self._closing.is_set():
+            if (self.waiting and self.waiting + len(chunk) > self._max_rows) or self._closing.is_set():
                 self.dropped += len(chunk)
                 return False
             self._chunks.append(chunk)
-            self._waiting += len(chunk)
+            self._queued += len(chunk)
         if not self._wake.is_set():
             self._wake.set()
         return True
@@ -84,8 +84,9 @@ class Writer:
         """Wait until everything queued so far is in the store. False when that took longer than ``timeout`` seconds."""
         self._hurry.set()
         self._wake.set()
-        with self._emptied:
-            return self._emptied.wait_for(lambda: self._waiting == 0, timeout)
+        with self._progress:
+            number = self._queued  # a stream that goes on must not keep anyone waiting
+            return self._progress.wait_for(lambda: self._settled >= number, timeout)
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued and stop."""
@@ -97,20 +98,33 @@ class Writer:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._wake.wait()
-            if self._waiting < BATCH and not self._closing.is_set():
+            if self.waiting < BATCH and not self._closing.is_set():
                 self._hurry.wait(GATHER_SECONDS)
             self._wake.clear()
             self._hurry.clear()
             while chunks := self._take():
-                rows = [row for chunk in chunks for row in self._to_rows(chunk)]
-                for chunk in chunks:
-                    self._observe(chunk)
+                rows = [row for chunk in chunks for row in self._prepare(chunk)]
                 for start in range(0, len(rows), BATCH):
                     self._write(rows[start : start + BATCH])
                 self._prune(len(rows))
-                with self._emptied:
-                    self._waiting -= len(rows)
-                    self._emptied.notify_all()
+                with self._progress:
+                    self._settled += sum(map(len, chunks))
+                    self._progress.notify_all()
+
+    def _prepare(self, chunk: Predictions) -> list[dict[str, Any]]:
+        """The rows of one request, after it was observed. One that cannot be read is left out: nothing may end this
+        thread."""
+        try:
+            rows = self._to_rows(chunk)
+            self._observe(chunk)
+        except Exception:
+            if not self._puzzled:
+                logger.exception("%d predictions cannot be read and are not recorded", len(chunk))
+            self._puzzled = True
+            self.failed += len(chunk)
+            return []
+        self._puzzled = False
+        return rows
 
     def _take(self) -> list[Predictions]:
         """Whole requests up to about one batch of rows."""
@@ -135,6 +149,10 @@ class Writer:
                 pause = min(2 * pause, LONGEST_PAUSE)
             except SQLAlchemyError as error:
                 logger.error("the store refused %d predictions: %s", len(rows), first_line(error))
+                self.failed += len(rows)
+                return
+            except Exception:  # a driver may raise what SQLAlchemy does not know, for instance of a number too large
+                logger.exception("%d predictions were not stored", len(rows))
                 self.failed += len(rows)
                 return
             else:

@@ -16,6 +16,7 @@ from lamplighter.serving.metrics import Metrics
 from lamplighter.serving.model import ServedModel, warm_up
 from lamplighter.serving.predict import PredictRoute
 from lamplighter.serving.responses import PageHeaders, Receive, Scope, Send
+from lamplighter.serving.settings import settings_of
 
 if TYPE_CHECKING:
     from lamplighter.bundle.runtime import Bundle
@@ -25,21 +26,22 @@ if TYPE_CHECKING:
 def create_app(
     bundles: Sequence[Bundle],
     *,
-    serve: recipe.Serve | None = None,
-    monitor: recipe.Monitor | None = None,
+    overrides: Sequence[str] = (),
+    monitoring: bool = True,
     store_url: str | None = None,
 ) -> App:
-    """An ASGI application serving some bundles.
+    """An ASGI application serving some bundles, each with the settings of its own recipe.
 
     Args:
         bundles: at least one, each of another name.
-        serve: limits; ``None``: the defaults.
-        monitor: when to raise alarms; ``None``: no monitoring.
+        overrides: ``serve.max_batch=64`` and the like, on top of every bundle's recipe.
+        monitoring: keep records and raise alarms.
         store_url: SQLAlchemy URL of the monitor's store; ``None``: ``monitor.store``, or a SQLite file beside each
             bundle.
 
     Raises:
         ServingError: no bundle, or two of one name.
+        RecipeError: a wrong override.
         MonitorError: the store cannot be opened.
     """
     names = [bundle.manifest.name for bundle in bundles]
@@ -48,15 +50,15 @@ def create_app(
     for name in names:
         if names.count(name) > 1:
             raise ServingError(f"two bundles are named '{name}'; serve one of them, or export one under another name")
-    limits = serve or recipe.Serve()
+    settings = [settings_of(bundle.manifest, overrides) for bundle in bundles]
     metrics = Metrics()
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="preprocess")
     models: list[ServedModel] = []
-    for bundle in bundles:
+    for bundle, (limits, _) in zip(bundles, settings):
         warm_up(bundle, limits.max_batch)
     try:
-        for bundle in bundles:
-            watcher = watch(bundle, monitor, store_url) if monitor is not None else None
+        for bundle, (limits, watching) in zip(bundles, settings):
+            watcher = watch(bundle, watching, store_url) if monitoring else None
             models.append(ServedModel(bundle, limits, watcher, metrics, pool))
     except BaseException:
         for model in models:
@@ -64,7 +66,7 @@ def create_app(
                 _close(model.monitor)
         raise
     metrics.watch(lambda: families(models))
-    return App(models, limits, metrics, pool)
+    return App(models, metrics, pool)
 
 
 def watch(bundle: Bundle, settings: recipe.Monitor, store_url: str | None) -> Monitor:
@@ -90,18 +92,14 @@ class App:
         status: ``"starting"``, ``"ready"``, ``"draining"`` or ``"stopped"``; all but ``"ready"`` make readiness a 503.
     """
 
-    def __init__(
-        self, models: Iterable[ServedModel], limits: recipe.Serve, metrics: Metrics, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, models: Iterable[ServedModel], metrics: Metrics, pool: ThreadPoolExecutor) -> None:
         self.models = list(models)
         self.status = "starting"
         self._pool = pool
-        max_body = round(limits.max_body_mb * 1e6)
+        max_body = max(model.max_body for model in self.models)  # of feedback, which may be about any of them
         control = create_control({model.name: model for model in self.models}, metrics, max_body, lambda: self.status)
         self._control = PageHeaders(control, self._draining)
-        self._hot = {
-            f"/v1/models/{model.name}/predict": PredictRoute(model, max_body, self._draining) for model in self.models
-        }
+        self._hot = {f"/v1/models/{model.name}/predict": PredictRoute(model, self._draining) for model in self.models}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

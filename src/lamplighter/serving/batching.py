@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from lamplighter.bundle.runtime.bundle import shifted
+from lamplighter.core.errors import InputError
 from lamplighter.serving.errors import DeadlineError, RequestError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -36,9 +38,13 @@ class Job:
         ids: one prediction id for each row.
         future: resolved with one answer for each row, on the event loop that made it.
         arrived: ``time.monotonic()`` of the request; the deadline counts from here.
+
+    Attributes:
+        answers: one for each row computed so far.
+        outputs: of the network, part by part in the order of the rows.
     """
 
-    __slots__ = ("answers", "arrived", "failed", "future", "ids", "key", "rows", "size", "taken", "tensors")
+    __slots__ = ("answers", "arrived", "failed", "future", "ids", "key", "outputs", "rows", "size", "taken", "tensors")
 
     def __init__(
         self, rows: list[Any], tensors: Tensors, ids: list[str], future: asyncio.Future[list[Answer]], arrived: float
@@ -53,6 +59,7 @@ class Job:
         self.taken = 0
         self.failed = False
         self.answers: list[Answer] = []
+        self.outputs: list[Tensors] = []
 
     @property
     def dead(self) -> bool:
@@ -68,8 +75,14 @@ class Part:
     start: int
     stop: int
 
+    def of(self, tensors: Tensors) -> Tensors:
+        """These rows of what belongs to the whole job."""
+        if self.stop - self.start == self.job.size:
+            return tensors
+        return {name: array[self.start : self.stop] for name, array in tensors.items()}
 
-Record = Callable[[list[Part], Tensors, Tensors], None]
+
+Record = Callable[[list[Job]], None]
 
 
 class Batcher:
@@ -77,8 +90,9 @@ class Batcher:
 
     Args:
         compute: tensors of a batch -> (outputs, one answer for each row). Called on the worker thread only.
-        record: told about each computed batch (parts, tensors, outputs) before its answers leave, on the same thread.
-            Its failure is logged and never reaches a client.
+        record: told about requests of which every row has its answer, just before the answers leave, on the same
+            thread, so it must be quick. Requests that failed or were given up are never recorded. Its failure is logged
+            and never reaches a client.
         max_batch: rows computed together at most; a request of more rows is split.
         max_queue: rows admitted and not yet computed at most.
         deadline: seconds after which a waiting request is given up.
@@ -211,40 +225,37 @@ class Batcher:
             if item is not None:
                 return item
 
-    def _run(self, parts: list[Part]) -> list[tuple[Part, list[Answer]]]:
-        """Compute a batch. If it fails, each request is tried alone, so that a bad one fails by itself."""
+    def _run(self, parts: list[Part]) -> list[Job]:
+        """Compute a batch; the jobs it was part of. If it fails, each request is tried alone, so that a bad one fails
+        by itself."""
         try:
-            tensors = _join(parts)
-            outputs, answers = self.compute(tensors)
+            outputs, answers = self.compute(joined([part.of(part.job.tensors) for part in parts]))
             rows = sum(part.stop - part.start for part in parts)
             if len(answers) != rows or any(len(output) != rows for output in outputs.values()):
                 raise RuntimeError(f"the model gave {len(answers)} answers for {rows} rows")
         except Exception as error:  # noqa: BLE001 - handed to the request it belongs to
             if len(parts) == 1:
-                self._fail(parts[0].job, error)
+                self._fail(parts[0].job, shifted(error, parts[0].start) if isinstance(error, InputError) else error)
                 return []
-            return [done for part in parts if not part.job.dead for done in self._run([part])]
-        try:
-            self.record(parts, tensors, outputs)
-        except Exception:
-            logger.exception("the monitor did not record %d predictions", len(answers))
-        done = []
+            return [job for part in parts if not part.job.dead for job in self._run([part])]
         position = 0
         for part in parts:
             following = position + part.stop - part.start
-            done.append((part, answers[position:following]))
+            part.job.answers += answers[position:following]
+            part.job.outputs.append({name: output[position:following] for name, output in outputs.items()})
             position = following
-        return done
+        return [part.job for part in parts]
 
-    def _finish(self, done: list[tuple[Part, list[Answer]]]) -> None:
-        """Hand complete requests to the event loop: one call for the whole batch."""
-        complete: list[Job] = []
-        for part, answers in done:
-            part.job.answers += answers
-            if len(part.job.answers) == part.job.size and not part.job.failed:
-                complete.append(part.job)
-        if complete:
-            self._on_loop(_deliver, complete)
+    def _finish(self, jobs: list[Job]) -> None:
+        """Record complete requests, then hand them to the event loop: one call for the whole batch."""
+        complete = [job for job in jobs if len(job.answers) == job.size and not job.dead]
+        if not complete:
+            return
+        try:
+            self.record(complete)
+        except Exception:
+            logger.exception("the monitor did not record %d predictions", sum(job.size for job in complete))
+        self._on_loop(_deliver, complete)
 
     def _fail(self, job: Job, error: Exception) -> None:
         job.failed = True
@@ -255,15 +266,11 @@ class Batcher:
         self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-def _join(parts: list[Part]) -> Tensors:
-    if len(parts) == 1:
-        part = parts[0]
-        whole = part.stop - part.start == part.job.size
-        return part.job.tensors if whole else {k: v[part.start : part.stop] for k, v in part.job.tensors.items()}
-    return {
-        name: np.concatenate([part.job.tensors[name][part.start : part.stop] for part in parts])
-        for name in parts[0].job.tensors
-    }
+def joined(tensors: list[Tensors]) -> Tensors:
+    """The rows of all of them, in order."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return {name: np.concatenate([one[name] for one in tensors]) for name in tensors[0]}
 
 
 def _deliver(jobs: list[Job]) -> None:

@@ -26,6 +26,19 @@ def families(models: Iterable[ServedModel]) -> Iterator[Metric]:
     p_value = GaugeMetricFamily(
         "lamplighter_drift_p_value", "Corrected p-value of the newest drift window.", labels=_LABELS
     )
+    effect = GaugeMetricFamily(
+        "lamplighter_drift_effect",
+        "How much a feature changed in the newest drift window; the most changed features only.",
+        labels=(*_LABELS, "feature"),
+    )
+    score = GaugeMetricFamily(
+        "lamplighter_realised_score",
+        "Accuracy, or mean absolute error, over the newest labelled predictions.",
+        labels=(*_LABELS, "metric"),
+    )
+    coverage = GaugeMetricFamily(
+        "lamplighter_label_coverage", "Share of the predictions of that time whose label is known.", labels=_LABELS
+    )
     for model in models:
         if model.monitor is None:
             continue
@@ -33,14 +46,16 @@ def families(models: Iterable[ServedModel]) -> Iterator[Metric]:
         totals = model.monitor.totals()
         dropped.add_metric(labels, totals["dropped"] + totals["failed"])
         waiting.add_metric(labels, totals["waiting"])
-        store = model.monitor.store
         try:
-            alerts = store.latest_alerts(model.name, limit=20)
-            windows = store.latest_windows(model.name, model.version, limit=1)
+            found = model.monitor.gauges()
         except SQLAlchemyError:
             continue
-        firing = any(alert["state"] == "firing" and alert["version"] == model.version for alert in alerts)
-        drift.add_metric(labels, float(firing))
-        if windows:
-            p_value.add_metric(labels, windows[0]["p_value"])
-    yield from (dropped, waiting, drift, p_value)
+        drift.add_metric(labels, float(found["firing"]))
+        if found["p_value"] is not None:
+            p_value.add_metric(labels, found["p_value"])
+        for feature, size in found["features"].items():
+            effect.add_metric((*labels, feature), size)
+        if found["performance"] is not None:
+            score.add_metric((*labels, found["performance"]["metric"]), found["performance"]["value"])
+            coverage.add_metric(labels, found["performance"]["coverage"])
+    yield from (dropped, waiting, drift, p_value, effect, score, coverage)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamplighter.core.recipe import Serve
-from lamplighter.serving.batching import Answer, Batcher, Job, Part, Tensors
+from lamplighter.serving.batching import Answer, Batcher, Job, Tensors, joined
 from lamplighter.serving.errors import ClientGoneError
 from lamplighter.serving.ids import Ids
 from lamplighter.serving.metrics import Metrics
@@ -35,6 +35,9 @@ class ServedModel:
         monitor: told about every prediction; ``None``: nobody is.
         metrics: of the application.
         pool: threads for preprocessing.
+
+    Attributes:
+        max_body: bytes of a request at most.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ServedModel:
         self.name = bundle.manifest.name
         self.version = bundle.manifest.version
         self.monitor = monitor
+        self.max_body = round(serve.max_body_mb * 1e6)
         self.batcher = Batcher(
             self._compute,
             self._record,
@@ -98,23 +102,26 @@ class ServedModel:
         self.metrics.computed(len(answers), time.perf_counter() - started)
         return outputs, answers
 
-    def _record(self, parts: list[Part], tensors: Tensors, outputs: Tensors) -> None:
+    def _record(self, jobs: list[Job]) -> None:
+        """Leave the predictions with the monitor; it computes their features on a thread of its own."""
         if self.monitor is None:
             return
-        rows = [row for part in parts for row in part.job.rows[part.start : part.stop]]
-        features = self.bundle.features(rows, tensors, outputs)
-        scores = self.bundle.scores_of(outputs)
         now = time.monotonic()
-        position = 0
-        for part in parts:
-            following = position + part.stop - part.start
-            self.monitor.record(
-                part.job.ids[part.start : part.stop],
-                features[position:following],
-                scores[position:following],
-                now - part.job.arrived,
-            )
-            position = following
+        requests = [(job.ids, now - job.arrived) for job in jobs]
+        size = sum(array.nbytes for job in jobs for array in job.tensors.values())
+        self.monitor.record_later(requests, lambda: self._describe(jobs), size)
+
+    def _describe(self, jobs: list[Job]) -> tuple[np.ndarray, np.ndarray]:
+        """Features and scores of all rows of some jobs; a batch of rows at a time, as they were computed."""
+        rows = [row for job in jobs for row in job.rows]
+        tensors = joined([job.tensors for job in jobs])
+        outputs = joined([part for job in jobs for part in job.outputs])
+        features = []
+        for start in range(0, len(rows), self.batcher.max_batch):
+            these = slice(start, start + self.batcher.max_batch)
+            some = [{name: array[these] for name, array in arrays.items()} for arrays in (tensors, outputs)]
+            features.append(self.bundle.features(rows[these], *some))
+        return np.concatenate(features), self.bundle.scores_of(outputs)
 
 
 def warm_up(bundle: Bundle, max_batch: int) -> None:

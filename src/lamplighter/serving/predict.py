@@ -21,13 +21,11 @@ class PredictRoute:
 
     Args:
         model: who computes.
-        max_body: bytes.
         draining: whether the server is shutting down; then clients are asked to close their connections.
     """
 
-    def __init__(self, model: ServedModel, max_body: int, draining: Callable[[], bool]) -> None:
+    def __init__(self, model: ServedModel, draining: Callable[[], bool]) -> None:
         self.model = model
-        self.max_body = max_body
         self.draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +54,7 @@ class PredictRoute:
         if batcher.waiting >= batcher.max_queue:
             batcher.refuse()  # before the body is read: a full server should not spend work on it
         headers = dict(scope["headers"])
-        body = await bodies.read_body(receive, headers, self.max_body)
+        body = await bodies.read_body(receive, headers, self.model.max_body)
         rows = bodies.parse_rows(body, headers, self.model.signature)
         predictions = await self.model.predict(rows, partial(_until_gone, receive))
         return {"model": self.model.name, "version": self.model.version, "predictions": predictions}

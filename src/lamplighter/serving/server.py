@@ -46,7 +46,7 @@ def serve(
         bundles: one or several `Bundle` objects or paths.
         host: address to listen on; the default is reachable from this machine only.
         port: 0 takes any free one.
-        overrides: ``serve.max_batch=64`` and the like, on top of the first bundle's recipe.
+        overrides: ``serve.max_batch=64`` and the like, on top of every bundle's recipe.
         monitoring: keep records and raise alarms.
         store_url: SQLAlchemy URL of the monitor's store; ``None``: the recipe's, or a SQLite file beside each bundle.
         echo: told the addresses; ``None``: silent.
@@ -121,13 +121,12 @@ class Server:
 def build(
     bundles: Bundles, *, overrides: Sequence[str] = (), monitoring: bool = True, store_url: str | None = None
 ) -> App:
-    """The application of some bundles with the settings of the first one's recipe."""
+    """The application of some bundles, each with the settings of its own recipe."""
     given = [bundles] if isinstance(bundles, str | Path) or not isinstance(bundles, Sequence) else list(bundles)
     if not given:
         raise ServingError("no bundle to serve; give the path of at least one")
     loaded = [_load(item, overrides) if isinstance(item, str | Path) else item for item in given]
-    limits, watching = settings_of(loaded[0].manifest, overrides)
-    return create_app(loaded, serve=limits, monitor=watching if monitoring else None, store_url=store_url)
+    return create_app(loaded, overrides=overrides, monitoring=monitoring, store_url=store_url)
 
 
 def _load(path: str | Path, overrides: Sequence[str]) -> Bundle:

@@ -14,6 +14,7 @@ from lamplighter.core.export_spec import ExportSpec
 from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Signature
 from lamplighter.data.source import Batch
+from lamplighter.data.tables import values
 from lamplighter.losses.mse import mse
 from lamplighter.metrics import regression
 from lamplighter.metrics.score import Score
@@ -51,11 +52,13 @@ class Regression(Task):
         seed: Annotated[int, FromData] = 0,
     ) -> None:
         super().__init__()
-        categories = [target.name for target in signature.targets if target.kind == "category"]
-        if categories:
+        category = next((target for target in signature.targets if target.kind == "category"), None)
+        if category:
+            numbers = all(values.number(label) is not None for label in category.categories)
             raise DataError(
-                f"task regression needs numeric targets, '{categories[0]}' is a category; "
-                "use task: {name: classification}, or have the data read it as a number"
+                f"task regression needs numeric targets, '{category.name}' is a category; "
+                "use task: {name: classification}"
+                + (", or predict the number: data: {target_kind: numeric}" if numbers else "")
             )
         self.targets = len(signature.targets)
         self.norm: nn.Module = InputNorm(*input_statistics) if input_statistics else nn.Identity()

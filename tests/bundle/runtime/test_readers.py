@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lamplighter.bundle.runtime.readers import open_input
+from lamplighter.bundle.runtime.readers import open_input, table_habits
 from lamplighter.core.errors import DataError
 from lamplighter.core.signature import Column, Signature, TensorSpec
 
@@ -46,6 +46,20 @@ def test_csv_with_a_decimal_comma_and_other_columns(tmp_path: Path) -> None:
     assert first.cells == {"note": "a;b", "size": "1.234,5", "colour": "red", "price": "2,5"}
     assert first.where == f"{path}:2"
     assert second.row == {"size": "oops", "colour": "12,5"}
+
+
+@pytest.mark.parametrize(
+    ("data", "habits"),
+    [
+        ({"decimal": ",", "missing": ["-999", "k. A."]}, (",", ("-999", "k. A."))),
+        ({"decimal": None, "missing": []}, (None, ())),
+        ({}, (None, ())),
+        ({"decimal": 3, "missing": "drop"}, (None, ())),  # a source of a user's own
+    ],
+)
+def test_habits_of_the_training_table(data: dict[str, Any], habits: Any) -> None:
+    assert table_habits({"data": data}) == habits
+    assert table_habits({}) == (None, ())
 
 
 def test_parquet(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +101,7 @@ def test_a_sample_of_rows_is_kept_features_beside_their_outputs() -> None:
 def test_round_trip(tmp_path: Path, keep_rows: bool) -> None:
     reference = built(keep_rows=keep_rows)
     reference.save(tmp_path / "reference.npz")
-    again = Reference.load(tmp_path / "reference.npz")
+    again = Reference.from_bytes((tmp_path / "reference.npz").read_bytes())
     assert again.n == reference.n
     for ours, theirs in zip([*again.edges, *again.counts], [*reference.edges, *reference.counts]):
         np.testing.assert_array_equal(ours, theirs)
@@ -116,19 +118,24 @@ def test_round_trip(tmp_path: Path, keep_rows: bool) -> None:
     assert (tmp_path / "reference.npz").read_bytes() == first
 
 
-def test_files_that_are_no_reference(tmp_path: Path) -> None:
-    path = tmp_path / "reference.npz"
-    with pytest.raises(BundleError, match="cannot be read"):
-        Reference.load(path)
-    path.write_bytes(b"hello")
-    with pytest.raises(BundleError, match="cannot be read"):
-        Reference.load(path)
-    np.savez(path, n=np.array([{"an": "object"}], dtype=object))
-    with pytest.raises(BundleError, match="cannot be read"):
-        Reference.load(path)
-    np.savez(path, n=np.array(3))
-    with pytest.raises(BundleError, match="holds n; expected"):
-        Reference.load(path)
+def _archive(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read"),
+        (b"hello", "cannot be read"),
+        (_archive(n=np.array([{"an": "object"}], dtype=object)), "cannot be read"),
+        (_archive(n=np.array(3)), "holds n; expected"),
+    ],
+)
+def test_bytes_that_are_no_reference(content: bytes, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        Reference.from_bytes(content)
 
 
 def test_shapes_that_do_not_fit() -> None:

@@ -251,3 +251,9 @@ def test_a_client_sends_base64_and_can_never_name_a_file(tmp_path: Path) -> None
     for given in (str(path), path, "../secret.png", 7, None, {"a": 1}):
         with pytest.raises(NotAnImageError):
             reading.from_client(given)
+
+
+def test_every_ending_of_a_known_format_is_that_of_an_image() -> None:
+    Image.init()
+    known = {suffix for suffix, format in Image.registered_extensions().items() if format in reading.FORMATS}
+    assert known == reading.SUFFIXES

@@ -166,7 +166,7 @@ def test_rows_of_the_file_can_be_predicted_as_they_stand(houses: Path) -> None:
         ),
         ("garten", "gärten", "has no column 'garten', which data.columns names .did you mean 'gärten'"),
         ("id;ort", "id;neu;ort", "broken row"),
-        (";", "\t", "columns"),
+        (";", "\t", "delimiter .;. of the recipe does not look right"),
     ],
 )
 def test_a_later_file_with_other_types_is_refused(houses: Path, old: str, new: str, message: str) -> None:

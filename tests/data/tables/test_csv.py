@@ -61,3 +61,31 @@ def test_broken_files_name_the_line(tmp_path: Path, content: bytes, message: str
 def test_undecodable_utf16_is_refused_without_a_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not utf-16 text"):
         _read(tmp_path, "a,b\n1,2\n".encode("utf-16") + b"\x00", Dialect(",", "utf-16", "."))
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (17, 3, 200), (5, 6, 9)])
+@pytest.mark.parametrize("head", [b",a", b'"",a', b" ,a"])
+def test_a_nameless_row_number_is_left_out(tmp_path: Path, head: bytes, numbers: tuple[int, ...]) -> None:
+    lines = [head, *(b"%d,%d" % (number, 7) for number in numbers)]
+    assert _read(tmp_path, b"\n".join(lines)) == (["a"], [(2, ["7"]), (3, ["7"]), (4, ["7"])])
+
+
+@pytest.mark.parametrize("cells", [("1", "1", "2"), ("0", "1.5", "2"), ("a", "b", "c"), ("0", "", "2")])
+def test_another_nameless_column_is_refused(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=r"data\.csv:1: column 1 has no name"):
+        _read(tmp_path, "\n".join([",a", *(f"{cell},7" for cell in cells)]).encode())
+
+
+def test_row_numbers_shift_no_message(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.csv:1: column 3 has no name"):
+        _read(tmp_path, b",a,,c\n0,1,2,3\n")
+    with pytest.raises(DataError, match=r"data\.csv:3: broken row: 4 fields where the header has 3"):
+        _read(tmp_path, b",a,b\n0,1,2\n1,2,3,4\n")
+    late = b"\n".join([b",a", *(b"%d,1" % number for number in range(1500)), b"x,1"])
+    with pytest.raises(DataError, match=r"data\.csv:1502: the first column has no name .* holds 'x'"):
+        _read(tmp_path, late)
+
+
+def test_a_header_of_one_field_doubts_the_delimiter(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="broken row: 2 fields where the header has 1; is the delimiter ',' right"):
+        _read(tmp_path, b"a;b\n1,5;2\n")

@@ -54,6 +54,25 @@ def test_decimal_sign(tmp_path: Path, rows: list[str], decimal: str) -> None:
     assert sniff(_write(tmp_path, "\n".join(rows))).decimal == decimal
 
 
+@pytest.mark.parametrize(
+    ("rows", "default", "decimal"),
+    [
+        (["a;b", "x;1.234", "y;2.345"], ",", ","),
+        (["a;b", "x;1,234", "y;2,345"], ".", "."),
+        (["a", "1.234"], ",", ","),
+        (["a\tb", "x\t1,234"], ",", ","),
+        (["a,b", 'x,"1,234"'], ",", ","),  # quoted where it must be: a table with commas between and within
+        (["a,b", "x,1.234"], ",", "."),  # commas between the fields, so hardly within the numbers
+        (["a;b", "x;1.5", "y;2.345"], ",", "."),  # proven by the file
+        (["a;b", "x;1,5", "y;2,345"], ".", ","),
+    ],
+)
+def test_the_default_decides_where_the_file_does_not(
+    tmp_path: Path, rows: list[str], default: str, decimal: str
+) -> None:
+    assert sniff(_write(tmp_path, "\n".join(rows)), default_decimal=default).decimal == decimal
+
+
 def test_what_the_recipe_says_is_taken(tmp_path: Path) -> None:
     path = _write(tmp_path, "a,b;c\n1,5;2\n")
     assert sniff(path, delimiter=",", encoding="cp1252", decimal=",") == Dialect(",", "cp1252", ",")

@@ -123,3 +123,21 @@ def test_date_order_is_proved_by_any_date_of_the_file() -> None:
     with pytest.raises(DataError, match="day first in column 'a' but the month first in 'b'"):
         order(a=["13/02/2024"], b=["02/13/2024"])
     assert kinds.date_order(_file(a=["13/02/2024"], b=["02/13/2024"]), ["b"]) == ("mdy", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        ([*map(str, range(60)), "k.A.", "k.A.", "x"], {"k.A.": 2, "x": 1}),
+        ([f"2024-01-{1 + n % 28:02}" for n in range(60)] + ["open"], {"open": 1}),
+        ([f"{1 + n % 28:02}/01/2024" for n in range(60)] + ["open"], {"open": 1}),
+        ([*map(str, range(60)), *"abcdef"], {}),
+        (["1", "2", "many"] * 20, {}),
+        ([*map(str, range(60)), *["a"] * 61], {}),
+        ([*map(str, range(60)), None], {}),
+        (list("abcd") * 20, {}),
+    ],
+)
+def test_markers(cells: list[Any], found: dict[str, int]) -> None:
+    file = TableFile(Path("data.csv"), {"x": cells}, array("q", range(len(cells))), Dialect(",", "utf-8", "."))
+    assert kinds.markers(file, "x") == found

@@ -112,3 +112,10 @@ def test_tables_are_read_without_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[{'a': '1', 'b': 'x'}]"
+
+
+def test_a_saved_pandas_index_is_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(",x,y\n4,1.5,a\n9,2.5,b\n")
+    assert read_table(path).columns == {"x": ["1.5", "2.5"], "y": ["a", "b"]}
+    assert list(iter_rows(path, {"x": "numeric"})) == [{"x": 1.5, "y": "a"}, {"x": 2.5, "y": "b"}]

@@ -12,7 +12,7 @@ import pytest
 from lamplighter.core.errors import DataError
 from lamplighter.data.tables.dialect import Dialect
 from lamplighter.data.tables.reading import TableFile
-from lamplighter.data.tables.targets import read_target
+from lamplighter.data.tables.targets import read_sparse_target, read_target
 
 
 def _file(cells: list[Any]) -> TableFile:
@@ -90,3 +90,20 @@ def test_useless_targets(cells: list[Any], kind: Any, words: str) -> None:
 def test_a_missing_column_gets_a_hint() -> None:
     with pytest.raises(DataError, match=r"no column 'rows' \(did you mean 'row'\?\)"):
         read_target(_file(["a", "b"]), "rows")
+
+
+def test_a_hidden_column_names_the_delimiter() -> None:
+    file = TableFile(Path("data.csv"), {'a;"y";b': ["1;2;3"]}, array("q", [2]), Dialect(",", "utf-8", "."))
+    for read in (read_target, read_sparse_target):
+        with pytest.raises(DataError, match=r"no column 'y': the delimiter ',' .* set data.delimiter to ';'"):
+            read(file, "y")
+        with pytest.raises(DataError, match="no column 'z'; columns: "):
+            read(file, "z")
+
+
+def test_only_numbers_are_told_to_be_read_as_numbers() -> None:
+    for cells in (["a", "b", "b"], ["2024-01-31", "2024-02-01", "2024-02-01"]):
+        with pytest.raises(DataError, match=r"add some, or remove it$"):
+            read_target(_file(cells), "y")
+    with pytest.raises(DataError, match=r"data: \{target_kind: numeric\}$"):
+        read_target(_file(["1", "2", "2"]), "y", "category")

@@ -55,3 +55,15 @@ def test_refuses_wrong_kinds() -> None:
         Baseline.from_rows(np.zeros((3, 2)), kinds=["numeric"])
     with pytest.raises(DataError, match="'numeric' or 'category'"):
         Baseline.from_rows(np.zeros((3, 1)), kinds=["text"])
+
+
+def test_there_is_one_way_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = Feature(name="colour", kind="category", origin="column", categories=("red", "blue"))
+    number = Feature(name="age", kind="numeric", origin="column")
+    values = np.array([[0, 1], [1, 2], [2, np.nan], [np.nan, 4]], dtype=np.float32)
+    output = Output(kind="regression", targets=("price",))
+    baseline = Baseline.from_reference(
+        Reference.build(values, values[:, 1:], [spec, number], output), [spec, number], output
+    )
+    monkeypatch.setattr("lamplighter.bundle.runtime.reference.histogram", lambda values, spec, edges: spec.kind)
+    assert [baseline.cells(j, values[:, j].astype(float)) for j in range(2)] == ["category", "numeric"]

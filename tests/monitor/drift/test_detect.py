@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from lamplighter.core.errors import DataError
-from lamplighter.core.recipe import Recipe
+from lamplighter.core.recipe import Monitor, Recipe
 from lamplighter.core.registry import build, names, register
-from lamplighter.monitor.drift import Baseline, Finding, Verdict, check
+from lamplighter.monitor.drift import Baseline, FeatureDrift, Finding, Verdict, check
+from lamplighter.monitor.drift.detect import build_detectors
 from lamplighter.monitor.drift.mmd import MMD
 from lamplighter.monitor.drift.univariate import Univariate
 
@@ -190,3 +191,36 @@ def test_own_detectors_share_alpha() -> None:
     assert check(before, now, detectors=detectors).drifted
     detectors[2].p_value = 0.017
     assert not check(before, now, detectors=detectors).drifted
+
+
+def test_the_default_detectors_are_those_of_a_recipe() -> None:
+    rng = np.random.default_rng(6)
+    before, now = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
+    assert check(before, now) == check(before, now, detectors=build_detectors(Monitor().detectors))
+    assert [finding.detector for finding in check(before, now).findings] == ["Univariate", "MMD"]
+
+
+def _by_hand(**columns: tuple[float, float]) -> Any:
+    """A detector, given as a function, that says (p, effect) of some columns."""
+
+    def by_hand(reference: Baseline, current: np.ndarray, alpha: float, seed: int) -> Finding:
+        features = tuple(FeatureDrift(name, "hand", 0.0, p, p, size) for name, (p, size) in columns.items())
+        return Finding(min(f.p_value for f in features), max(f.effect for f in features), features)
+
+    return by_hand
+
+
+def test_a_column_counts_once_with_its_strongest_finding() -> None:
+    rows = np.random.default_rng(7).normal(size=(40, 3))
+    first = _by_hand(a=(0.5, 0.3), b=(0.001, 0.05), c=(0.01, 0.4))
+    second = _by_hand(c=(0.02, 0.9), b=(0.002, 0.2), a=(0.1, 0.2), pair=(0.9, 0.0))
+    verdict = check(rows, rows, names=["a", "b", "c"], min_effect=0.1, detectors=[first, second])
+    assert [(f.name, f.effect, f.drifted) for f in verdict.features] == [
+        ("a", 0.2, False),
+        ("b", 0.2, True),  # more surely changed by the first, but by too little to count
+        ("c", 0.4, True),
+        ("pair", 0.0, False),
+    ]
+    assert [finding.detector for finding in verdict.findings] == ["by_hand", "by_hand"]
+    twice = check(rows, rows, names=["a", "a", "b"], detectors=[Univariate(), Univariate()])
+    assert [f.name for f in twice.features] == ["a", "a", "b"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lamplighter.bundle.runtime import readers
 from lamplighter.bundle.runtime.bundle import Bundle
 from lamplighter.core.errors import DataError
 from lamplighter.data.tables.reading import iter_rows
@@ -17,16 +18,19 @@ from lamplighter.metrics import classification, regression
 from lamplighter.metrics.score import Score
 
 CHUNK = 256
-IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
 
 
 def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str, Score]:
     """Predict every labelled row and compare.
 
+    A regression has no ``loss`` here: in the scores of a run it is the squared error of standardised targets, whose
+    scale the bundle does not keep. ``rmse`` says the same in the target's own units.
+
     Args:
         bundle: a loaded bundle.
-        data: CSV or Parquet with the target columns under their names in training; or a folder with one folder of
-            images for each class.
+        data: CSV or Parquet with the target columns under their names in training, written like the training table
+            where the file itself does not tell; or a folder with one folder of images for each class, in which files
+            that are no images are left alone.
         progress: show a progress bar on a terminal.
 
     Raises:
@@ -48,7 +52,7 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
     scores, y = np.concatenate(predicted), np.concatenate(true)
     if bundle.manifest.output.kind == "classification":
         return classification.scores(scores, y)
-    return regression.scores(scores, y)
+    return {name: score for name, score in regression.scores(scores, y).items() if name != "loss"}
 
 
 def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[Any, np.ndarray]]:
@@ -60,8 +64,9 @@ def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[Any, np.ndarray]]:
     kinds: dict[str, str] = {column.name: column.kind for column in signature.inputs}
     if bundle.manifest.output.kind == "regression":
         kinds |= dict.fromkeys(targets, "numeric")
-    missing_marks = tuple(bundle.manifest.recipe["data"].get("missing", ()))
-    for number, row in enumerate(iter_rows(data, kinds, missing=missing_marks), start=1):
+    decimal, markers = readers.table_habits(bundle.manifest.recipe)
+    rows = iter_rows(data, kinds, default_decimal=decimal, missing=markers)
+    for number, row in enumerate(rows, start=1):
         missing = [name for name in targets if name not in row]
         if missing:
             raise DataError(f"{data}: no column '{missing[0]}', which holds the true answers")
@@ -72,9 +77,8 @@ def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[Any, np.ndarray]]:
 
 
 def _labelled_images(bundle: Bundle, folder: Path) -> Iterator[tuple[Any, np.ndarray]]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGES:
-            yield path, _target(bundle, [path.parent.name], str(path))
+    for path in readers.images_below(folder):
+        yield path, _target(bundle, [path.parent.name], str(path))
 
 
 def _target(bundle: Bundle, values: list[Any], where: str) -> np.ndarray:

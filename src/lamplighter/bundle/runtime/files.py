@@ -43,7 +43,8 @@ def predict_file(
 
     Args:
         bundle: loaded.
-        input: see `lamplighter.bundle.runtime.readers.open_input`.
+        input: see `lamplighter.bundle.runtime.readers.open_input`. What the training table took for missing is missing
+            here too, and a CSV file that does not tell its decimal sign has that of the training table.
         out: ``.csv``, ``.jsonl`` or ``.parquet``; replaced when it exists, untouched when something fails.
         on_error: ``"raise"`` stops at the first row that does not fit; ``"skip"`` leaves its answer empty and says in a
             column ``error`` why. A file that cannot be read as a table stops either way.
@@ -61,7 +62,8 @@ def predict_file(
         raise DataError(f"{out}: the folder {out.parent} does not exist; make it first")
     if out.is_dir() or (out.exists() and input.exists() and out.samefile(input)):
         raise DataError(f"{out}: is a folder or the input itself; choose another name for the output")
-    source = readers.open_input(input, bundle.manifest.signature)
+    decimal, missing = readers.table_habits(bundle.manifest.recipe)
+    source = readers.open_input(input, bundle.manifest.signature, decimal, missing)
     columns = _columns(bundle.manifest.output, source.names, probabilities, on_error)
     predicted = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -14,10 +14,10 @@ import numpy as np
 from lamplighter.core.errors import DataError
 from lamplighter.core.registry import did_you_mean
 from lamplighter.core.signature import Signature
+from lamplighter.data.preprocessing.reading import SUFFIXES
 from lamplighter.data.tables import csv, parquet, values
 from lamplighter.data.tables.dialect import sniff
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 _JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 _PEEK = 1000
 _BLOCK = 1 << 20
@@ -52,13 +52,17 @@ class Input:
     count: Callable[[], int]
 
 
-def open_input(path: Path, signature: Signature) -> Input:
+def open_input(
+    path: Path, signature: Signature, default_decimal: str | None = None, missing: tuple[str, ...] = ()
+) -> Input:
     """Open a file or folder for a model.
 
     Args:
         path: CSV or Parquet; ``.jsonl``; a folder of images or one image; ``.npy`` for models of plain arrays. A table
             for an image model holds paths, from its own folder on, in the column named like the input.
         signature: of the model.
+        default_decimal: decimal sign of a CSV file that does not tell its own.
+        missing: texts of a CSV file that mean "no value", besides `lamplighter.data.tables.values.MISSING`.
 
     Raises:
         DataError: no such file, a kind of file that does not suit the model, a missing column.
@@ -67,7 +71,7 @@ def open_input(path: Path, signature: Signature) -> Input:
         raise DataError(f"{path}: no such file or folder")
     kind = signature.inputs[0].kind
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix in IMAGE_SUFFIXES:
+    if path.is_dir() or suffix in SUFFIXES:
         if kind != "image":
             raise DataError(f"{path}: this model takes a table (CSV, Parquet or JSON lines), not images")
         return _images(path)
@@ -79,15 +83,33 @@ def open_input(path: Path, signature: Signature) -> Input:
         return _json_lines(path, signature)
     if suffix in (".parquet", ".pq") or parquet.is_parquet(path):
         return _parquet(path, signature)
-    return _csv(path, signature)
+    return _csv(path, signature, default_decimal, missing)
+
+
+def table_habits(recipe: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Decimal sign and missing markers of the table that a bundle was trained on.
+
+    Args:
+        recipe: of the manifest; a source without tables has neither, and one of a user's own may mean something else
+            by these keys.
+    """
+    data = recipe.get("data", {})
+    decimal, missing = data.get("decimal"), data.get("missing")
+    texts = isinstance(missing, (list, tuple)) and all(isinstance(marker, str) for marker in missing)
+    return decimal if decimal in (".", ",") else None, tuple(missing) if texts else ()
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Every image file of a folder, at any depth, in order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _images(path: Path) -> Input:
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    found = images_below(path)
     if path.is_file():
         found, path = [path], path.parent
     if not found:
-        raise DataError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{path}: no images in this folder (looked for {', '.join(sorted(SUFFIXES))})")
     items = (Item({"file": image.relative_to(path).as_posix()}, image, "") for image in found)
     return Input(["file"], items, lambda: len(found))
 
@@ -103,20 +125,25 @@ def _array(path: Path) -> Input:
     return Input(["row"], items, lambda: len(array))
 
 
-def _csv(path: Path, signature: Signature) -> Input:
-    dialect = sniff(path)
+def _csv(path: Path, signature: Signature, default_decimal: str | None, missing: tuple[str, ...]) -> Input:
+    dialect = sniff(path, default_decimal=default_decimal)
     names, records = csv.rows(path, dialect)
     _check_columns(path, names, signature)
     row_of = _row_maker(path, signature)
     numeric = [column.name for column in signature.inputs if column.kind == "numeric" and column.name in names]
     if signature.inputs[0].kind == "array":
         numeric = names
+    markers = frozenset(missing)
 
     def items() -> Iterator[Item]:
         for line, record in records:
             cells: dict[str, Any] = dict(zip(names, record))
             read: dict[str, Any] = {name: cell.strip() for name, cell in cells.items()}
+            if markers:  # compared before numbers are read, as in training: "-999,00" is a text of the file
+                read = {name: None if values.is_missing(cell, markers) else cell for name, cell in read.items()}
             for name in numeric:
+                if read[name] is None:
+                    continue
                 number = values.number(read[name], dialect.decimal)
                 read[name] = read[name] if number is None else number
             yield Item(cells, row_of(read), f"{path}:{line}")

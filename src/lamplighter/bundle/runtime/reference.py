@@ -107,20 +107,12 @@ class Reference:
         files.write_bytes(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Reference:
+    def from_bytes(cls, content: bytes) -> Reference:
         """Read what `save` wrote.
 
         Raises:
-            BundleError: the file is missing or is not a reference.
+            BundleError: these are not the bytes of a reference.
         """
-        try:
-            return cls.from_bytes(path.read_bytes())
-        except OSError as error:
-            raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Reference:
-        """`load` from memory."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}

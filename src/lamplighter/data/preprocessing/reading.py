@@ -19,6 +19,10 @@ from lamplighter.core.errors import InputError, NotAnImageError
 from lamplighter.data.preprocessing import tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif"},
+)
+"""Endings of image files in a folder, in lower case: all that Pillow knows for `FORMATS`."""
 MAX_PIXELS = 2**30 // 12
 """Pixels of one image at most (about 9,450 x 9,450, where Pillow warns): a small file can claim billions of them."""
 

@@ -21,9 +21,10 @@ from lamplighter.core.errors import DataError, InputError
 from lamplighter.core.signature import Column, Signature, TensorSpec
 from lamplighter.data.preprocessing import reading
 from lamplighter.data.preprocessing.pipeline import Pipeline
+from lamplighter.data.rows import TensorRows
 from lamplighter.data.source import Batch
+from lamplighter.data.splits import Splits
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 DEFAULT_SIZE = (64, 64)
 SHOWN = 10
 Statistics = dict[str, tuple[list[float], list[float]]]
@@ -189,6 +190,43 @@ class ImageRows:
         """Rows at positions within the split."""
         chosen = self.positions.index_select(0, torch.from_numpy(np.require(indices, np.int64, ["C", "W"])))
         return {"x": self.images.fetch(chosen.numpy()), "y": self.y.index_select(0, chosen)}
+
+
+class GrayArrays:
+    """What a source of gray uint8 images in one array is made of; its constructor finds the array.
+
+    Args:
+        images: uint8 (images, height, width).
+        classes: int64 (images,) index into ``labels``.
+        labels: names of the classes.
+        splits: of the images.
+    """
+
+    def __init__(self, images: np.ndarray, classes: np.ndarray, labels: Sequence[str], splits: Splits) -> None:
+        splits.check(len(images))
+        layout = Format(size=(images.shape[1], images.shape[2]), channels=1, bits=8)
+        self.signature = layout.signature(labels)
+        self.preprocessing = layout.preprocessing()
+        self.splits = splits
+        self._images = images
+        # what the pipeline makes of arrays of this size, without a detour through many small ones
+        self._tensors = {"x": torch.from_numpy(images)[:, None], "y": torch.from_numpy(classes)}
+
+    def split(self, name: str) -> TensorRows:
+        """Rows of ``"train"``, ``"val"`` or ``"test"``."""
+        return TensorRows(self._tensors, self.splits[name])
+
+    def raw(self, name: str, indices: np.ndarray) -> list[Any]:
+        """Arrays (height, width), uint8."""
+        return list(self._images[self.splits[name][indices]])
+
+    def resolved(self) -> dict[str, Any]:
+        """Nothing is decided from the data."""
+        return {}
+
+    def statistics(self) -> Statistics:
+        """Mean and deviation of the training pixels, in raw units."""
+        return {"x": channel_statistics(self._tensors["x"], self.splits.train)}
 
 
 def channel_statistics(x: Tensor, indices: np.ndarray) -> tuple[list[float], list[float]]:

@@ -6,18 +6,16 @@ import gzip
 import os
 import zlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from lamplighter.core.errors import DataError
 from lamplighter.core.registry import FromData
 from lamplighter.data import download as downloads
 from lamplighter.data import splits as splitting
-from lamplighter.data.rows import TensorRows
-from lamplighter.data.sources._images import Format, Statistics, channel_statistics
+from lamplighter.data.sources._images import GrayArrays
 from lamplighter.data.splits import Splits
 
 LABELS = (
@@ -47,7 +45,7 @@ SHA256 = {
 """Of the published ``.gz`` files. Debian packs the same content anew."""
 
 
-class FashionMNIST:
+class FashionMNIST(GrayArrays):
     """Gray images of 28 x 28 pixels in ten classes.
 
     Looks in ``$LAMPLIGHTER_DATA`` and its folder ``fashion-mnist``, then where Debian's package
@@ -74,34 +72,11 @@ class FashionMNIST:
         folder = find(download)
         train_x, train_y = _part(folder, "train", 60000)
         test_x, test_y = _part(folder, "t10k", 10000)
-        self._images = np.concatenate([train_x, test_x])
         labels = np.concatenate([train_y, test_y]).astype(np.int64)
-        layout = Format(size=(28, 28), channels=1, bits=8)
-        self.signature = layout.signature(LABELS)
-        self.preprocessing = layout.preprocessing()
         if splits is None:
             train, held_out = splitting.cut(labels[:60000], (1 - val, val), seed, names=("train", "val"))
             splits = Splits(train, held_out, np.arange(60000, 70000))
-        splits.check(len(labels))
-        self.splits = splits
-        # what the pipeline makes of arrays of this size, without a detour through 70,000 small ones
-        self._tensors = {"x": torch.from_numpy(self._images)[:, None], "y": torch.from_numpy(labels)}
-
-    def split(self, name: str) -> TensorRows:
-        """Rows of ``"train"``, ``"val"`` or ``"test"``."""
-        return TensorRows(self._tensors, self.splits[name])
-
-    def raw(self, name: str, indices: np.ndarray) -> list[Any]:
-        """Arrays (28, 28), uint8."""
-        return list(self._images[self.splits[name][indices]])
-
-    def resolved(self) -> dict[str, Any]:
-        """Nothing is decided from the data."""
-        return {}
-
-    def statistics(self) -> Statistics:
-        """Mean and deviation of the training pixels, in raw units."""
-        return {"x": channel_statistics(self._tensors["x"], self.splits.train)}
+        super().__init__(np.concatenate([train_x, test_x]), labels, LABELS, splits)
 
 
 def find(download: bool = True) -> Path:

@@ -13,7 +13,9 @@ from pydantic import Field
 from lamplighter.core.errors import DataError
 from lamplighter.core.registry import FromData
 from lamplighter.data import splits as splitting
-from lamplighter.data.sources._images import SHOWN, SUFFIXES, ImageRows, Images, Statistics, decide_format
+from lamplighter.data.places import existing
+from lamplighter.data.preprocessing.reading import SUFFIXES
+from lamplighter.data.sources._images import SHOWN, ImageRows, Images, Statistics, decide_format
 from lamplighter.data.splits import Splits
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -91,8 +93,8 @@ class ImageFolder:
 
 def list_images(root: Path, notes: list[str]) -> tuple[list[Path], list[str], list[str]]:
     """All images, the class of each, and the split each was put in (``""`` where none is given)."""
-    if not root.is_dir():
-        raise DataError(f"{root}: {'this is a file, not a folder' if root.exists() else 'no such folder'}")
+    if not existing(root, "folder").is_dir():
+        raise DataError(f"{root}: this is a file, not a folder")
     parts = _parts(root)
     paths: list[Path] = []
     names: list[str] = []

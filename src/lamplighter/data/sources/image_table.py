@@ -13,12 +13,13 @@ from pydantic import Field
 from lamplighter.core.errors import DataError
 from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Column, Signature
+from lamplighter.data.places import existing
 from lamplighter.data.sources._images import SHOWN, Format, ImageRows, Images, Statistics, decide_format
 from lamplighter.data.splits import NAMES, Splits, stratified
 from lamplighter.data.tables import values
 from lamplighter.data.tables.encodings import moments
 from lamplighter.data.tables.reading import TableFile, read_table
-from lamplighter.data.tables.targets import Target, read_sparse_target
+from lamplighter.data.tables.targets import Target, read_sparse_target, require_column
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -72,8 +73,8 @@ class ImageTable:
         seed: Annotated[int, FromData] = 0,
         splits: Annotated[Splits | None, FromData] = None,
     ) -> None:
-        file = read_table(path, delimiter, encoding, decimal, missing)
-        paths = _paths(file, image)
+        file = read_table(existing(path), delimiter, encoding, decimal, missing)
+        paths = list_paths(file, image)
         goals = _targets(file, targets, target_kind)
         self.notes = [note for goal in goals for note in goal.notes] + _repeated(paths)
         self._labels = goals[0].labels
@@ -130,12 +131,13 @@ class ImageTable:
         return Signature(inputs=(self._format.column(),), tensors=(self._format.tensor(),), targets=targets)
 
 
-def _paths(file: TableFile, image: str) -> list[Path]:
+def list_paths(file: TableFile, image: str) -> list[Path]:
     """The image of every row.
 
     Raises:
         DataError: blanks, or up to ten files that do not exist.
     """
+    require_column(file, image)
     cells = file.column(image)
     blanks = [row for row, cell in enumerate(cells) if cell is None]
     if blanks:

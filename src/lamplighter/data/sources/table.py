@@ -12,6 +12,7 @@ from pydantic import Field
 from lamplighter.core.errors import DataError, InputError
 from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Column, Signature, TensorSpec
+from lamplighter.data.places import existing
 from lamplighter.data.preprocessing.pipeline import Pipeline
 from lamplighter.data.preprocessing.table import EncodeTable
 from lamplighter.data.rows import TensorRows
@@ -73,7 +74,7 @@ class Table:
         seed: Annotated[int, FromData] = 0,
         splits: Annotated[Splits | None, FromData] = None,
     ) -> None:
-        file = read_table(path, delimiter, encoding, decimal, missing)
+        file = read_table(existing(path), delimiter, encoding, decimal, missing)
         goal = read_target(file, target, target_kind, drop_blank_targets)
         file = goal.file
         self.notes = list(goal.notes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,12 @@ from lamplighter.core.errors import DataError
 from lamplighter.data.tables.dialect import Dialect
 
 Row = tuple[int, list[str]]
+_PROBED = 1000
+_WHOLE = re.compile(r"\s*[0-9]+\s*")
 
 
 def rows(path: Path, dialect: Dialect) -> tuple[list[str], Iterator[Row]]:
-    """Column names, and an iterator over ``(line, fields)``; blank lines are skipped.
+    """Column names, and an iterator over ``(line, fields)``; blank lines are skipped, as is a nameless row number.
 
     Args:
         path: the file.
@@ -21,18 +25,40 @@ def rows(path: Path, dialect: Dialect) -> tuple[list[str], Iterator[Row]]:
 
     Raises:
         DataError: no, empty or duplicate column names; while iterating: a row with another number of fields than the
-            header, a quote that is never closed, bytes that are not of the encoding. Names file and line.
+            header, a quote that is never closed, bytes that are not of the encoding, a text among nameless row numbers.
+            Names file and line.
     """
     stream = _records(path, dialect)
     first = next(stream, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
-    names = check_names(first[1], f"{path}:{first[0]}")
-    return names, _checked(path, stream, names)
+    numbered = int(numbers_rows(path, dialect))
+    names = check_names(first[1][numbered:], f"{path}:{first[0]}", before=numbered)
+    checked = _checked(path, stream, len(first[1]), dialect)
+    return names, _without_number(path, checked) if numbered else checked
 
 
-def check_names(names: list[str], where: str) -> list[str]:
+def numbers_rows(path: Path, dialect: Dialect) -> bool:
+    """Whether the first column has no name and numbers the rows, as a saved pandas index does.
+
+    It does when its first 1,000 cells are whole numbers, none of them twice; they may be in any order and have gaps,
+    as after a selection of rows.
+    """
+    stream = _records(path, dialect)
+    header = next(stream, (1, []))[1]
+    if len(header) < 2 or header[0].strip():
+        return False
+    cells = [record[0] for _, record in itertools.islice(stream, _PROBED)]
+    return all(map(_WHOLE.fullmatch, cells)) and len({int(cell) for cell in cells}) == len(cells)
+
+
+def check_names(names: list[str], where: str, before: int = 0) -> list[str]:
     """Column names without surrounding space.
+
+    Args:
+        names: of the header.
+        where: file and line, for the message.
+        before: columns to the left that are left out.
 
     Raises:
         DataError: an empty or a duplicate name.
@@ -40,7 +66,7 @@ def check_names(names: list[str], where: str) -> list[str]:
     names = [name.strip() for name in names]
     empty = [position + 1 for position, name in enumerate(names) if not name]
     if empty:
-        raise DataError(f"{where}: column {empty[0]} has no name; name it in the header, or leave it out")
+        raise DataError(f"{where}: column {empty[0] + before} has no name; name it in the header, or leave it out")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{where}: two columns have the name '{twice[0]}'; rename one of them")
@@ -66,11 +92,21 @@ def _records(path: Path, dialect: Dialect) -> Iterator[Row]:
             ) from None
 
 
-def _checked(path: Path, stream: Iterator[Row], names: list[str]) -> Iterator[Row]:
-    expected = len(names)
+def _checked(path: Path, stream: Iterator[Row], expected: int, dialect: Dialect) -> Iterator[Row]:
     for line, record in stream:
         if len(record) != expected:
-            raise DataError(f"{path}:{line}: broken row: {len(record)} fields where the header has {expected}")
+            hint = f"; is the delimiter {dialect.delimiter!r} right?" if expected == 1 else ""
+            raise DataError(f"{path}:{line}: broken row: {len(record)} fields where the header has {expected}{hint}")
+        yield line, record
+
+
+def _without_number(path: Path, stream: Iterator[Row]) -> Iterator[Row]:
+    for line, (number, *record) in stream:
+        if not _WHOLE.fullmatch(number):
+            raise DataError(
+                f"{path}:{line}: the first column has no name and numbers the rows, but here it holds "
+                f"'{number.strip()[:40]}'; name the column in the header, or leave it out"
+            )
         yield line, record
 
 

@@ -41,12 +41,25 @@ class Dialect:
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.delimiter != " ", strict=strict)
 
 
-def sniff(path: Path, delimiter: str | None = None, encoding: str | None = None, decimal: str | None = None) -> Dialect:
+def sniff(
+    path: Path,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    default_decimal: str | None = None,
+) -> Dialect:
     """Tell how a CSV file is written; what is given is taken as it is.
 
     The encoding is checked over the whole file: a byte order mark, else UTF-8, else Windows-1252, else Latin-1 (which
     reads anything). Delimiter and decimal sign are told from the first 10,000 lines, or the first
     megabyte.
+
+    Args:
+        path: the file.
+        delimiter: one character; None: told from the file, as are the next two.
+        encoding: Python's name.
+        decimal: ``"."`` or ``","``.
+        default_decimal: the sign where the file proves neither: that of the table a model was trained on, for instance.
 
     Raises:
         DataError: not a text file, an unknown encoding, or a first line that holds data instead of column names.
@@ -58,7 +71,7 @@ def sniff(path: Path, delimiter: str | None = None, encoding: str | None = None,
     delimiter = delimiter or _sniff_delimiter(lines, whole)
     records = _records(lines, delimiter, whole)
     columns = [_column(records[1:], index) for index in range(len(records[0]))]
-    decimal = decimal or _sniff_decimal(columns, delimiter)
+    decimal = decimal or _sniff_decimal(columns, delimiter, default_decimal)
     _refuse_missing_header(path, records[0], columns, decimal)
     return Dialect(delimiter, encoding, decimal)
 
@@ -153,11 +166,12 @@ _SURE = {".": _sure(r"\.", ","), ",": _sure(",", r"\.")}
 """Numbers in which the sign cannot be a thousands sign: not exactly three digits after one to three digits."""
 
 
-def _sniff_decimal(columns: list[list[str]], delimiter: str) -> str:
+def _sniff_decimal(columns: list[list[str]], delimiter: str, default: str | None) -> str:
     """The decimal sign that more columns of numbers prove.
 
-    Without any proof (``1,234`` may be either) a semicolon between fields speaks for the comma, since programs write
-    semicolons where the comma is taken.
+    Without any proof (``1,234`` may be either) the default decides. Without a default a semicolon between fields speaks
+    for the comma, since programs write semicolons where the comma is taken. For the same reason a file with commas
+    between its fields, and none within its numbers, does not take a comma by default.
     """
     proofs = {".": 0, ",": 0}
     doubtful = 0
@@ -169,6 +183,9 @@ def _sniff_decimal(columns: list[list[str]], delimiter: str) -> str:
             elif numeric and sign == "," and any("," in cell for cell in column):
                 doubtful += 1
     if proofs[","] == proofs["."]:
+        separates = delimiter == "," and len(columns) > 1 and not doubtful
+        if default and not (default == "," and separates):
+            return default
         return "," if delimiter == ";" and doubtful and not proofs["."] else "."
     return "," if proofs[","] > proofs["."] else "."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -22,6 +23,7 @@ KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 
 _MOSTLY = 0.95  # a column that fits a type to this share, and has many values, has typing errors rather than categories
 _MANY = 20
+_FEW = 5  # different texts that may stand for "no value" in one column
 _IDENTIFIER = re.compile(r"(.*[_\s.-])?((?i:id|uuid|guid|key|index|idx|rowid))|.*[a-z](Id|ID)")
 _UUID = re.compile(r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.I)
 _BOOLEAN_PAIRS = tuple(frozenset(pair.split()) for pair in ("true false", "yes no", "t f", "y n", "1 0"))
@@ -212,6 +214,29 @@ def refuse_typing_errors(file: TableFile, name: str, kind: str, errors: list[int
         f"{file.where(errors[0])}: column '{name}' holds {noun} in {fits:,} of {len(present):,} rows but here "
         f"'{value}'; correct the value, or name it in 'missing', or set the column to category or ignore"
     )
+
+
+def markers(file: TableFile, name: str) -> Counter[str]:
+    """The few texts in a column of numbers (or dates) that stand for "no value", and in how many cells each stands.
+
+    At least half of the cells are numbers and more than 20 of them differ; the others are at most five texts. Empty
+    for any other column.
+
+    Args:
+        file: the table.
+        name: the column.
+    """
+    cells = file.column(name)
+    present = [cell for cell in cells if cell is not None]
+    if set(map(type, present)) != {str}:
+        return Counter()
+    readings: tuple[tuple[str, DateOrder | None], ...] = (("numeric", None), ("date", "dmy"), ("date", "mdy"))
+    for kind, order in readings:
+        bad = _read(file, name, kind, order)[1]
+        texts = Counter(cells[row] for row in bad)
+        if len(bad) <= len(present) / 2 and len(texts) <= _FEW and len(set(present)) - len(texts) > _MANY:
+            return texts
+    return Counter()
 
 
 def _read(file: TableFile, name: str, kind: str, order: DateOrder | None) -> tuple[np.ndarray, list[int]]:

@@ -98,6 +98,7 @@ def iter_rows(
     encoding: str | None = None,
     decimal: str | None = None,
     missing: tuple[str, ...] = (),
+    default_decimal: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of a table one by one, as a client would send them; memory does not grow with the file.
 
@@ -110,12 +111,13 @@ def iter_rows(
         encoding: see there.
         decimal: see there.
         missing: see there.
+        default_decimal: decimal sign of a CSV file that proves neither.
 
     Raises:
         DataError: no such file, a broken row, or a text in a numeric column; names file and line.
     """
     path = Path(path).expanduser()
-    dialect, names, records = _open(path, delimiter, encoding, decimal)
+    dialect, names, records = _open(path, delimiter, encoding, decimal, default_decimal)
     sign = dialect.decimal if dialect else None
     numeric = {name for name in names if kinds and kinds.get(name) == "numeric"}
     extra = frozenset(missing)
@@ -132,7 +134,11 @@ def iter_rows(
 
 
 def _open(
-    path: Path, delimiter: str | None, encoding: str | None, decimal: str | None
+    path: Path,
+    delimiter: str | None,
+    encoding: str | None,
+    decimal: str | None,
+    default_decimal: str | None = None,
 ) -> tuple[Dialect | None, list[str], Iterator[tuple[int, list[Any]]]]:
     try:
         with path.open("rb"):
@@ -146,7 +152,7 @@ def _open(
     if path.suffix.lower() in (".parquet", ".pq") or parquet.is_parquet(path):
         names, records = parquet.rows(path)
         return None, names, enumerate(records, start=1)
-    dialect = sniff(path, delimiter, encoding, decimal)
+    dialect = sniff(path, delimiter, encoding, decimal, default_decimal)
     names, rows = csv.rows(path, dialect)
     return dialect, names, rows
 

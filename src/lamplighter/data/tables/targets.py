@@ -9,6 +9,7 @@ import numpy as np
 
 from lamplighter.core.errors import DataError
 from lamplighter.data.tables import kinds, values
+from lamplighter.data.tables.dialect import DELIMITERS
 from lamplighter.data.tables.reading import TableFile
 
 _MAX_CODES = 20
@@ -48,6 +49,7 @@ def read_target(
         DataError: no such column, blanks (with their lines), a single value, a class of one row, or a text in a numeric
             target.
     """
+    require_column(file, name)
     blanks = [row for row, cell in enumerate(file.column(name)) if cell is None]
     notes = []
     if blanks and not drop_blanks:
@@ -72,6 +74,7 @@ def read_sparse_target(file: TableFile, name: str, kind: Literal["category", "nu
     Raises:
         DataError: as `read_target`.
     """
+    require_column(file, name)
     cells = file.column(name)
     present = [row for row, cell in enumerate(cells) if cell is not None]
     alone = TableFile(file.path, {name: cells}, file.lines, file.dialect).select(present)
@@ -79,6 +82,26 @@ def read_sparse_target(file: TableFile, name: str, kind: Literal["category", "nu
     full = np.full(len(file), -1, np.int64) if found.labels else np.full(len(file), np.nan)
     full[present] = found.values
     return Target(name, full, found.labels, file, found.notes)
+
+
+def require_column(file: TableFile, name: str) -> None:
+    """Refuse a column that the table lacks; say so when only the delimiter hides it.
+
+    Raises:
+        DataError: no such column.
+    """
+    if name not in file.columns and file.dialect:
+        used = file.dialect.delimiter
+        header = used.join(file.columns)
+        for other in DELIMITERS:
+            if other != used and name in [part.strip().strip('"') for part in header.split(other)]:
+                shown = header if len(header) <= 80 else header[:77] + "..."
+                raise DataError(
+                    f"{file.path}: no column '{name}': the delimiter {used!r} of the recipe does not look right, "
+                    f"the header is {shown!r}; set data.delimiter to {other!r}, or take it out to have it told from "
+                    "the file"
+                )
+    file.column(name)
 
 
 def guess_kind(file: TableFile, name: str) -> tuple[Literal["category", "numeric"], str]:
@@ -116,9 +139,12 @@ def _classes(file: TableFile, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         alone = np.flatnonzero(counts < 2)
         row = int(first[alone[0]])
         more = f" (and {len(alone) - 1:,} more of {len(labels):,} classes)" if len(alone) > 1 else ""
+        decimal = file.dialect.decimal if file.dialect else None
+        numbers = all(values.number(str(label), decimal) is not None for label in labels)
+        ways = "add some, remove it, or predict the number: data: {target_kind: numeric}"
         raise DataError(
             f"{file.where(row)}: class '{labels[alone[0]]}' of target '{name}' has this single row{more}; a class "
-            "needs rows to train and to test on: add some, remove it, or set target_kind: numeric if these are numbers"
+            f"needs rows to train and to test on: {ways if numbers else 'add some, or remove it'}"
         )
     order = _reading_order([str(label) for label in labels])
     rank = np.empty(len(order), dtype=np.int64)

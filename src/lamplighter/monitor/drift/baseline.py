@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lamplighter.bundle.manifest import Feature
+from lamplighter.bundle.runtime import reference as bundled
 from lamplighter.core.errors import DataError
 
 if TYPE_CHECKING:
-    from lamplighter.bundle.manifest import Feature, Output
+    from lamplighter.bundle.manifest import Output
     from lamplighter.bundle.runtime.reference import Reference
 
 DECILES = np.arange(1, 10) / 10
+_NUMERIC = Feature(name="", kind="numeric", origin="column")
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,8 @@ class Baseline:
         column = self.columns[j]
         if column.kind == "numeric":
             return histogram(values, self.edges[j])
-        known = len(column.categories)
-        missing = np.isnan(values)
-        codes = np.where((values >= 0) & (values < known), values, known)[~missing].astype(np.int64)
-        return np.append(np.bincount(codes, minlength=known + 1), missing.sum())
+        spec = Feature(name=column.name, kind="category", origin="column", categories=column.categories)
+        return bundled.histogram(values, spec, self.edges[j])
 
 
 def predictions(outputs: np.ndarray, output: Output) -> np.ndarray:
@@ -123,9 +124,7 @@ def predictions(outputs: np.ndarray, output: Output) -> np.ndarray:
 
 def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Rows in each of ``len(edges) + 1`` bins (a value equal to an edge belongs above it), then missing ones."""
-    present = values[~np.isnan(values)]
-    bins = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
-    return np.append(bins, len(values) - len(present))
+    return bundled.histogram(values, _NUMERIC, edges)
 
 
 def matrix(values: np.ndarray, role: str) -> np.ndarray:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lamplighter.core import recipe, registry
 from lamplighter.core.errors import DataError
 from lamplighter.monitor.drift.baseline import Baseline, matrix
-from lamplighter.monitor.drift.mmd import MMD
-from lamplighter.monitor.drift.univariate import Univariate
-from lamplighter.monitor.drift.verdict import Detector, Finding, Verdict
+from lamplighter.monitor.drift.verdict import Detector, FeatureDrift, Finding, Verdict
 
 MIN_ROWS = 20
 
@@ -44,7 +44,7 @@ def check(
         names: of the columns.
         min_effect: smallest effect that counts. Large samples make the tiniest change significant; 0.1 (a tenth of
             a standard deviation) leaves such changes out.
-        detectors: `Univariate` and `MMD` when left out.
+        detectors: those of a recipe that does not say, `univariate.Univariate` and `mmd.MMD`, when left out.
 
     Returns:
         The verdict. With fewer than 20 rows on a side nothing is tested, and ``reason`` says so.
@@ -68,12 +68,21 @@ def check(
     if min(before, len(now)) < MIN_ROWS:
         reason = f"too few rows: {before} in the reference, {len(now)} now; at least {MIN_ROWS} are needed"
         return dataclasses.replace(blank, reason=reason)
-    detectors = (Univariate(), MMD()) if detectors is None else tuple(detectors)
+    detectors = build_detectors(recipe.Monitor().detectors) if detectors is None else tuple(detectors)
     findings = [
-        dataclasses.replace(d(baseline, now, alpha / len(detectors), seed), detector=type(d).__name__)
-        for d in detectors
+        dataclasses.replace(d(baseline, now, alpha / len(detectors), seed), detector=_name(d)) for d in detectors
     ]
     return _combine(blank, findings)
+
+
+def build_detectors(components: Sequence[recipe.Component]) -> tuple[Detector, ...]:
+    """Detectors of a recipe's ``monitor.detectors``."""
+    return tuple(registry.build("detector", c.name, c.params, {"seed": 0}) for c in components)
+
+
+def _name(detector: Detector) -> str:
+    """What people see: the name of its class, or its own when it is a function."""
+    return str(getattr(detector, "__name__", type(detector).__name__))
 
 
 def _combine(blank: Verdict, findings: list[Finding]) -> Verdict:
@@ -90,9 +99,23 @@ def _combine(blank: Verdict, findings: list[Finding]) -> Verdict:
         blank,
         drifted=any(finding.drifted for finding in judged),
         p_value=min(finding.p_value for finding in judged),
-        features=tuple(feature for finding in judged for feature in finding.features),
+        features=_strongest(judged),
         findings=tuple(judged),
     )
+
+
+def _strongest(findings: list[Finding]) -> tuple[FeatureDrift, ...]:
+    """One entry for each column, however many detectors looked at it: one that drifted, of these the least p-value."""
+    best: dict[tuple[str, int], FeatureDrift] = {}
+    for finding in findings:
+        seen: Counter[str] = Counter()
+        for feature in finding.features:
+            key = (feature.name, seen[feature.name])  # two columns may have one name
+            seen[feature.name] += 1
+            other = best.setdefault(key, feature)
+            if (not feature.drifted, feature.corrected_p) < (not other.drifted, other.corrected_p):
+                best[key] = feature
+    return tuple(best.values())
 
 
 def _judge(finding: Finding, share: int, alpha: float, min_effect: float) -> Finding:

@@ -55,7 +55,7 @@ class Finding:
             detector looked at.
         effect: size of the change on a scale where 0 is none; compared with ``min_effect``.
         features: one entry for each column, when the detector looks at columns. Their ``corrected_p`` is corrected
-            within this detector.
+            within this detector. Names that are no column (a pair of columns, say) are shown without a histogram.
         skipped: why the detector could not run; its share of alpha goes to the others.
         detector: filled in by the check.
         drifted: filled in by the check.
@@ -99,7 +99,7 @@ class Verdict:
         min_effect: smallest effect that counts.
         n_reference: rows before.
         n_current: rows now.
-        features: column by column.
+        features: column by column, each with its strongest finding.
         findings: detector by detector (without their features).
         reason: why nothing could be tested; empty otherwise.
     """

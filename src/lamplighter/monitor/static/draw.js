@@ -22,7 +22,9 @@ const count = (n) => n.toLocaleString("en");
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)}%`;
 const precise = (share) => `${(100 * share).toFixed(1)}%`;
 const small = (x) => x >= 1000 ? count(Math.round(x)) : String(Number(x.toPrecision(3)));
-const chance = (p) => p >= 0.995 ? "1" : p >= 0.001 ? p.toFixed(3) : p > 0 ? p.toExponential(0).replace("e-", " × 10⁻").replace(/⁻(\d+)/, (_, d) => "⁻" + [...d].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")) : "0";
+const power = (digits) => `10⁻${[...digits].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
+const chance = (p) => p >= 0.995 ? "1" : p >= 0.001 ? p.toFixed(3) : p >= 1e-15 ? p.toExponential(0).replace(/e-(\d+)/, (_, digits) => ` × ${power(digits)}`) : `< ${power("15")}`;
+const pIs = (p) => p < 1e-15 ? `p ${chance(p)}` : `p = ${chance(p)}`;
 function milliseconds(seconds) { return seconds == null ? "–" : `${small(1000 * seconds)} ms`; }
 function duration(seconds) {
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
@@ -30,7 +32,7 @@ function duration(seconds) {
   return `${Math.max(0, Math.floor(seconds / size))} ${unit}`;
 }
 function moment(seconds) {
-  return new Date(1000 * seconds).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(1000 * seconds).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 // One row of a bar list: the bar is now, the tick is the reference.
@@ -67,10 +69,21 @@ function effectBar(effect, drifted) {
 }
 
 // Labels of a time axis: the day where days apart, else the time of day, to the second only when needed.
-function clock(_, ticks) {
-  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 60;
-  const format = step >= 86400 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false, ...(step < 60 ? { second: "2-digit" } : {}) };
+function clock(_plot, ticks, _axis, _space, step) {
+  const format = step >= 86400 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}) };
   return ticks.map((tick) => new Date(1000 * tick).toLocaleString([], format));
+}
+
+// Pixels between labels of a time axis: those with seconds (steps of 30 s and less) are wider than the others.
+function labelSpace(_plot, _axis, from, to, width) {
+  const halfMinute = 30 * width / (to - from);
+  return halfMinute >= 76 ? 76 : Math.max(50, halfMinute + 1);
+}
+
+// From the first time to the last; a single point would otherwise stand on an axis over a thousand years.
+function timeRange(times, width) {
+  const first = times[0], last = times[times.length - 1];
+  return first === last ? [first - 3 * width, last + 3 * width] : [first, last];
 }
 
 // uPlot: one chart for each element, rebuilt when the colours or the shape of the data change.
@@ -84,8 +97,8 @@ function chart(id, options, data) {
     const plot = new uPlot({
       width: host.clientWidth, height: host.clientHeight, cursor: { points: { show: false }, drag: { x: false, y: false } },
       ...options, legend: { show: false },
-      axes: [axis({ size: 28, space: 46, values: clock, ...(options.x || {}) }), axis({ size: 46, space: 34, ...(options.y || {}) })],
-      padding: [8, 20, 0, 0],
+      axes: [axis({ size: 28, space: labelSpace, values: clock, ...(options.x || {}) }), axis({ size: 46, space: 34, ...(options.y || {}) })],
+      padding: [8, 32, 0, 0],
     }, data, host);
     new ResizeObserver(() => { const now = charts.get(id); if (now && host.clientWidth) now.setSize({ width: host.clientWidth, height: host.clientHeight }); }).observe(host);
     charts.set(id, plot);

@@ -45,14 +45,16 @@ function figures(s) {
     text("f-drift-note", `${count(Math.min(s.drift.waiting, s.settings.window))} of ${s.settings.window} predictions for a test`);
   } else {
     text("f-drift", verdict.drifted ? "Found" : "None");
-    text("f-drift-note", verdict.reason || `p = ${chance(verdict.p_value)} in window ${verdict.number + 1}`);
+    text("f-drift-note", verdict.reason || `${pIs(verdict.p_value)} in window ${verdict.number + 1}`);
   }
   const score = s.performance.overall, share = s.performance.metric === "accuracy" ? precise : small;
   text("f-score", score ? share(score.value) : "–");
   text("f-score-note", score ? `${share(score.low)} to ${share(score.high)}, ${percent(score.coverage)} labelled` : "no labels yet");
 }
 
-function line(stroke, more = {}) { return { stroke: color(stroke), width: 1.75, points: { show: false }, ...more }; }
+// A value alone makes no line: it is drawn as a point.
+const alone = (plot, index) => plot.data[index].filter((value) => value != null).length === 1;
+function line(stroke, more = {}) { return { stroke: color(stroke), width: 1.75, points: { show: alone, size: 5 }, ...more }; }
 
 function legend(id, items) {
   const host = $(id);
@@ -107,7 +109,7 @@ function scores(s) {
     series: [{}, { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } },
       line("now", { points: { show: true, size: 6, fill: color("now") } }), line("then", { dash: [5, 4], width: 1.5 })],
     bands: [{ series: [1, 2], fill: color("now-soft") + "66" }],
-    scales: { x: { range: (_, low, high) => low === high ? [low - p.width * 3, high + p.width * 3] : [low, high] }, y: { range: (_, low, high) => share ? [Math.max(0, low - 4), Math.min(101, high + 4)] : [0, high * 1.1] } },
+    scales: { x: { range: (plot) => timeRange(plot.data[0], last.performance.width) }, y: { range: (_, low, high) => share ? [Math.max(0, low - 4), Math.min(101, high + 4)] : [0, high * 1.1] } },
     y: share ? { values: (_, ticks) => ticks.map((v) => v > 100 ? "" : `${v}%`) } : {},
   }, [p.points.map((point) => point.time + p.width / 2), pick("high"), pick("low"), pick("value"), p.points.map(() => test)]);
   legend("c-score", [["now", "in service, 95% interval"], ["then", "on the test split"]]);
@@ -128,8 +130,8 @@ function drift(s) {
   const level = evidence(s.settings.alpha);
   chart("c-drift", {
     series: [{}, series("then"), series("bad"), line("ink", { dash: [5, 4], width: 1 })],
-    scales: { x: { time: false, range: (_, low, high) => [Math.min(low, high - 11) - .6, high + .6] }, y: { range: () => [0, 6.2] } },
-    x: { values: (_, ticks) => ticks.map((t) => Number.isInteger(t) && t > 0 ? `${t}` : "") },
+    scales: { x: { time: false, range: ({ data: [numbers] }) => { const newest = numbers[numbers.length - 1]; return [Math.min(numbers[0], newest - 11) - .6, newest + .6]; } }, y: { range: () => [0, 6.2] } },
+    x: { space: 46, incrs: [1, 2, 5, 10, 20, 50, 100], values: (_, ticks) => ticks.map((t) => Number.isInteger(t) && t > 0 ? `${t}` : "") },
     y: { size: 64, splits: () => [0, 2, 4, 6], values: () => ["p = 1", "0.01", "0.0001", "≤ 10⁻⁶"] },
   }, [
     history.map((w) => w.number + 1),
@@ -157,10 +159,10 @@ function features(verdict) {
       make("td", {}, make("span", { class: f.drifted ? "tag bad" : "tag" }, f.drifted ? "changed" : "same")));
   });
   const head = make("tr", {}, ...[["Feature"], ["Validation, and now"], ["Effect", "number"], ["p, corrected", "number"], ["Missing", "number"], [""]].map(([name, kind]) => make("th", kind ? { class: kind, scope: "col" } : { scope: "col" }, name)));
-  const words = { Univariate: "each tested by itself", MMD: "all together" };
-  const tests = verdict.findings.map((f) => `${words[f.detector] || f.detector}: ${f.skipped ? `not tested, ${f.skipped}` : `p = ${chance(f.p_value)}`}`).join("; ");
+  const words = { Univariate: " (each by itself)", MMD: " (all together)" };
+  const tests = verdict.findings.map((f) => `${f.detector}${words[f.detector] || ""}: ${f.skipped ? `not tested, ${f.skipped}` : pIs(f.p_value)}`).join("; ");
   $("features").replaceChildren(
-    make("p", { class: "quiet" }, `Window ${verdict.number + 1}, ${moment(verdict.ended)}: ${verdict.drifted_features} of ${verdict.total_features} features changed (${tests}).`),
+    make("p", { class: "quiet" }, `Window ${verdict.number + 1}, ${moment(verdict.ended)}: ${verdict.drifted_features} of ${verdict.total_features} features changed. ${tests}.`),
     make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))),
   );
 }
