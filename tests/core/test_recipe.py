@@ -118,6 +118,11 @@ def test_bad_overrides_say_so(override: str, message: str) -> None:
     assert "--set" in str(caught.value)
 
 
+def test_set_appends_to_lists_that_are_short_or_absent() -> None:
+    recipe = Recipe.parse(GOOD, set=["augment.0.name=random-flip", "augment.1={name: random-shift, pixels: 1}"])
+    assert [augment.name for augment in recipe.augment] == ["random-flip", "random-shift"]
+
+
 def test_frozen_and_with() -> None:
     recipe = Recipe.parse(GOOD)
     changed = recipe.with_(seed=7, model=recipe.model.replace(hidden=(8,)))

@@ -303,11 +303,23 @@ def test_what_is_no_image(serve: Any, make_image: Any) -> None:
         status, answer = post(server, {"rows": [[[0]], row]}, "light")
         assert status in (415, 422), row
         assert answer["error"]["row"] == 1 and answer["error"]["field"] == "image", answer
+    for row in ({"image": "no base64!"}, {"image": 5}):
+        assert post(server, {"rows": [row]}, "light")[0] == 422, row
     for row in ({"picture": "aaaa"}, {"image": [[1]], "x": 1}, 5, None):
         assert post(server, {"rows": [row]}, "light")[0] in (415, 422), row
     form = b'--sep\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc'
     status, _, answer = call(server, "POST", path, form, {"Content-Type": "multipart/form-data; boundary=sep"})
     assert status == 400 and "cut short" in json.loads(answer)["error"]["message"]
+
+
+def test_a_small_file_with_too_many_pixels_is_refused_by_its_head(serve: Any, make_image: Any) -> None:
+    file = io.BytesIO()
+    Image.new("1", (6000, 5000)).save(file, "PNG")
+    status, _, answer = call(
+        serve(make_image()), "POST", "/v1/models/light/predict", file.getvalue(), {"Content-Type": "image/png"}
+    )
+    assert status == 422
+    assert "6000 x 5000 pixels are more than the 25 million" in json.loads(answer)["error"]["message"]
 
 
 def test_text_from_a_client_is_never_opened_as_a_file(serve: Any, make_image: Any, tmp_path: Any) -> None:

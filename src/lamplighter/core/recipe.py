@@ -230,7 +230,7 @@ def find(path: str | Path) -> Path:
 
 
 def apply_override(data: dict[str, Any], override: str) -> yaml.Path_:
-    """Set one ``a.b=value`` in place; return its path. In a list, the key is an index.
+    """Set one ``a.b=value`` in place; return its path. In a list, the key is an index; one past the end appends.
 
     Raises:
         RecipeError: one line that begins with ``--set``.
@@ -252,9 +252,11 @@ def apply_override(data: dict[str, Any], override: str) -> yaml.Path_:
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
-                raise RecipeError([f"--set {override}: '{key}' is not an index below {len(node)}"])
+            if not key.isdigit() or int(key) > len(node):
+                raise RecipeError([f"--set {override}: '{key}' is not an index up to {len(node)}"])
             step: str | int = int(key)
+            if step == len(node):
+                node.append({})
         elif isinstance(node, dict):
             step = key
         else:
@@ -264,7 +266,7 @@ def apply_override(data: dict[str, Any], override: str) -> yaml.Path_:
             node[step] = value
         else:
             if isinstance(node, dict) and node.get(step) is None:
-                node[step] = {}
+                node[step] = [] if keys[depth + 1].isdigit() else {}
             node = node[step]
     return tuple(path)
 

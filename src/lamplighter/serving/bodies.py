@@ -9,10 +9,14 @@ import orjson
 
 from lamplighter.core.errors import InputError, NotAnImageError
 from lamplighter.core.signature import Column, Signature
-from lamplighter.data.preprocessing.reading import from_client
+from lamplighter.data.preprocessing.reading import Layout, from_client, probe
 from lamplighter.serving.errors import ClientGoneError, RequestError
 from lamplighter.serving.forms import files_of
 from lamplighter.serving.responses import Receive
+
+MAX_PIXELS = 25_000_000
+"""Pixels of one served image at most (5,000 x 5,000). A small file can claim many more, and each takes memory and time
+from all other clients; training, whose images are the user's own, allows more."""
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
@@ -65,7 +69,8 @@ def parse_rows(body: bytes, headers: Mapping[bytes, bytes], signature: Signature
             ' {"rows": [...]}' + (", or an image upload" if image_column(signature) else ""),
             415,
         )
-    if image_column(signature) is None:
+    column = image_column(signature)
+    if column is None:
         raise RequestError(
             f"this model takes rows, not uploads ({media_type}): "
             'send Content-Type: application/json and {"rows": [...]}',
@@ -75,7 +80,7 @@ def parse_rows(body: bytes, headers: Mapping[bytes, bytes], signature: Signature
     for index, image in enumerate(images):
         if not image:
             raise NotAnImageError("the image is empty", row=index)
-    return images
+    return [_image(image, index, column.name) for index, image in enumerate(images)]
 
 
 def parse_json(body: bytes) -> Any:
@@ -131,9 +136,19 @@ def _row(row: Any, index: int, signature: Signature) -> Any:
 
 def _image(value: Any, row: int, field: str) -> Any:
     try:
-        return from_client(value)
+        content = from_client(value)
+        if not isinstance(content, list):
+            _check_pixels(probe(content))
+        return content
     except InputError as error:
         raise type(error)(error.reason, row=row, field=field) from None
+
+
+def _check_pixels(layout: Layout) -> None:
+    """Refuse, by its head alone, an image that would take seconds and gigabytes to decode."""
+    if layout.height * layout.width > MAX_PIXELS:
+        size = f"{layout.width} x {layout.height} pixels"
+        raise InputError(f"{size} are more than the {MAX_PIXELS // 10**6} million served here; make the image smaller")
 
 
 def _too_large(limit: int) -> RequestError:

@@ -61,9 +61,6 @@ def test_without_answers_there_is_nothing_to_score(folder: Path, tmp_path: Path)
     (tmp_path / "blind.csv").write_text("a,b\n1.5,2.5\n")
     with pytest.raises(DataError, match="no column 'z'"):
         evaluate_file(bundle, tmp_path / "blind.csv", progress=False)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no labelled rows"):
-        evaluate_file(bundle, tmp_path / "empty", progress=False)
 
 
 def test_every_image_of_a_folder_is_scored(digits_bundle: Bundle, digits: Any, tmp_path: Path) -> None:
@@ -142,3 +139,18 @@ def test_a_file_that_proves_its_decimal_sign_is_read_as_it_is_written(german: Pa
     bundle = lamp.load_bundle(german / "run" / "bundle")
     (tmp_path / "english.csv").write_text("a,b\n1234.5,1500\n")
     assert predicted(bundle, tmp_path / "english.csv") == [bundle.predict([{"a": 1234.5, "b": 1500}])[0]["value"]]
+
+
+def test_a_bad_row_is_named_by_file_and_number(folder: Path, tmp_path: Path) -> None:
+    bundle = lamp.load_bundle(folder / "run" / "bundle")
+    rows = [f"{i / 10},{i / 5},1.0" for i in range(600)]
+    rows[500] = ",0.5,1.0"
+    (tmp_path / "hole.csv").write_text("a,b,z\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match=r"hole.csv, row 501: column 'a'"):
+        evaluate_file(bundle, tmp_path / "hole.csv", progress=False)
+
+
+def test_a_folder_is_no_table(folder: Path, tmp_path: Path) -> None:
+    bundle = lamp.load_bundle(folder / "run" / "bundle")
+    with pytest.raises(DataError, match="this is a folder"):
+        evaluate_file(bundle, tmp_path, progress=False)

@@ -249,8 +249,9 @@ def test_a_client_sends_base64_and_can_never_name_a_file(tmp_path: Path) -> None
     path = tmp_path / "secret.png"
     path.write_bytes(content)
     for given in (str(path), path, "../secret.png", 7, None, {"a": 1}):
-        with pytest.raises(NotAnImageError):
+        with pytest.raises(InputError) as refused:
             reading.from_client(given)
+        assert refused.value.status == 422
 
 
 def test_every_ending_of_a_known_format_is_that_of_an_image() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from lamplighter.bundle.runtime import readers
 from lamplighter.bundle.runtime.bundle import Bundle
-from lamplighter.core.errors import DataError
+from lamplighter.core.errors import DataError, InputError
 from lamplighter.data.tables.reading import iter_rows
 from lamplighter.data.tables.values import category
 from lamplighter.metrics import classification, regression
@@ -43,10 +44,14 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
     true: list[np.ndarray] = []
     rows = _labelled(bundle, data)
     chunks = iter(lambda: list(islice(rows, CHUNK)), [])
-    for chunk in track(chunks, description="evaluating", disable=not progress):
-        outputs = bundle.run(bundle.preprocess([row for row, _ in chunk]))
-        predicted.append(bundle.scores_of(outputs))
-        true.append(np.stack([target for _, target in chunk]))
+    for chunk in track(chunks, description="evaluating", disable=not (progress and sys.stderr.isatty())):
+        try:
+            tensors = bundle.preprocess([row for _, row, _ in chunk])
+        except InputError as error:
+            field = f"column '{error.field}': " if error.field else ""
+            raise DataError(f"{chunk[error.row or 0][0]}: {field}{error.reason}") from None
+        predicted.append(bundle.scores_of(bundle.run(tensors)))
+        true.append(np.stack([target for _, _, target in chunk]))
     if not predicted:
         raise DataError(f"{data}: no labelled rows")
     scores, y = np.concatenate(predicted), np.concatenate(true)
@@ -55,37 +60,48 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
     return {name: score for name, score in regression.scores(scores, y).items() if name != "loss"}
 
 
-def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[Any, np.ndarray]]:
+def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[str, Any, np.ndarray]]:
+    """Where each row stands, the row, and its true answer."""
+    output, signature = bundle.manifest.output, bundle.manifest.signature
+    image = next((column.name for column in signature.inputs if column.kind == "image"), None)
     if data.is_dir():
+        if image is None or output.kind != "classification":
+            needed = "a table with the true answers" if image is None else "a table with image paths and true numbers"
+            raise DataError(f"{data}: this is a folder; this model is scored on {needed}")
         yield from _labelled_images(bundle, data)
         return
-    signature = bundle.manifest.signature
+    settings = bundle.manifest.recipe["data"]
     targets = [column.name for column in signature.targets]
     kinds: dict[str, str] = {column.name: column.kind for column in signature.inputs}
-    if bundle.manifest.output.kind == "regression":
+    if output.kind == "regression":
         kinds |= dict.fromkeys(targets, "numeric")
     decimal, markers = readers.table_habits(bundle.manifest.recipe)
-    rows = iter_rows(data, kinds, default_decimal=decimal, missing=markers)
-    for number, row in enumerate(rows, start=1):
-        missing = [name for name in targets if name not in row]
+    paths = settings.get("image", image) if image else None
+    for number, row in enumerate(iter_rows(data, kinds, default_decimal=decimal, missing=markers), start=1):
+        columns = [*targets, paths] if paths else targets
+        missing = [name for name in columns if name not in row]
         if missing:
-            raise DataError(f"{data}: no column '{missing[0]}', which holds the true answers")
-        target = _target(bundle, [row.pop(name) for name in targets], f"{data}, row {number}")
+            raise DataError(f"{data}: no column '{missing[0]}', which scoring needs; columns: {', '.join(row)}")
+        where = f"{data}, row {number}"
+        truth = [row.pop(name) for name in targets]
+        if settings.get("drop_blank_targets") and all(value is None for value in truth):
+            continue
         inputs = {name: value for name, value in row.items() if name in kinds}
-        image = next((column.name for column in signature.inputs if column.kind == "image"), None)
-        yield (data.parent / str(inputs[image]) if image else inputs), target
+        yield where, data.parent / str(row[paths]) if paths else inputs, _target(bundle, truth, where)
 
 
-def _labelled_images(bundle: Bundle, folder: Path) -> Iterator[tuple[Any, np.ndarray]]:
+def _labelled_images(bundle: Bundle, folder: Path) -> Iterator[tuple[str, Any, np.ndarray]]:
     for path in readers.images_below(folder):
-        yield path, _target(bundle, [path.parent.name], str(path))
+        yield str(path), path, _target(bundle, [path.parent.name], str(path))
 
 
 def _target(bundle: Bundle, values: list[Any], where: str) -> np.ndarray:
     output = bundle.manifest.output
     if output.kind == "regression":
         return np.array([np.nan if value is None else value for value in values], np.float64)
-    label = category(values[0]) or ""
+    label = category(values[0])
+    if label is None:
+        raise DataError(f"{where}: has no true answer")
     if label not in output.labels:
         raise DataError(f"{where}: the label '{label}' is unknown to the model; it knows {', '.join(output.labels)}")
     return np.array(output.labels.index(label))

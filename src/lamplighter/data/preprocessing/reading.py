@@ -99,7 +99,7 @@ def from_client(value: Any) -> Any:
         value: bytes, base64 text, or nested lists of numbers.
 
     Raises:
-        NotAnImageError: text that is not base64, or any other type.
+        InputError: text that is not base64, or any other type: the field is wrong, whatever image was meant.
     """
     if isinstance(value, str):
         head, comma, body = value.partition(",")
@@ -107,10 +107,10 @@ def from_client(value: Any) -> Any:
         try:
             return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError):
-            raise NotAnImageError("the text is not base64; send the encoded bytes of the image as base64") from None
+            raise InputError("the text is not base64; send the encoded bytes of the image as base64") from None
     if isinstance(value, (bytes, bytearray, memoryview, list)):
         return value
-    raise NotAnImageError(f"{type(value).__name__} is no image; send base64 text or nested lists of numbers")
+    raise InputError(f"{type(value).__name__} is no image; send base64 text or nested lists of numbers")
 
 
 def _guarded(value: Encoded, work: Callable[[Image.Image | None, bytes], _Result]) -> _Result:
