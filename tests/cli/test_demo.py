@@ -50,6 +50,7 @@ def test_demo_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_twenty_seeds_of_the_clean_stream_alarm_at_most_twice(tmp_path: Path) -> None:
     summaries = [
         demo(tmp_path, "--seed", str(seed), "--rate", "400", "--out", str(tmp_path / f"run{seed}"))
