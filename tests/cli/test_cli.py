@@ -322,3 +322,12 @@ def test_errors_of_the_file_system_are_one_line(tmp_path: Path, capsys: pytest.C
     assert "No such file or directory" in line
     line = fails(capsys, "train", "digits", "--out", str(tmp_path / "t.csv" / "x"))[0]
     assert "Not a directory" in line
+
+
+def test_a_zip_never_replaces_another_kind_of_file(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name: mine")
+    assert "must end in .zip" in fails(capsys, "export", str(run), "--zip", str(recipe))[0]
+    assert recipe.read_text() == "name: mine"

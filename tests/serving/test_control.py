@@ -221,3 +221,13 @@ def test_docs_work_offline_and_have_examples_that_work(
     assert answer["properties"]["predictions"]["items"]["properties"].keys() == {"id", "value"}
     assert operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Error")
     assert "Error" in document["components"]["schemas"]
+
+
+def test_uptime_checks_may_ask_for_the_head_only(serve: Any, make_table: Any) -> None:
+    server = serve(make_table())
+    for path in ("/", "/health/live", "/health/ready"):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b""), path
+        connection.close()

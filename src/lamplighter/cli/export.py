@@ -9,6 +9,7 @@ import typer
 
 from lamplighter.cli import options
 from lamplighter.cli.options import Import
+from lamplighter.core.errors import LamplighterError
 
 
 def export(
@@ -28,6 +29,8 @@ def export(
     import_: Import = None,
 ) -> None:
     """Write RUN/bundle: ONNX graph, weights, preprocessing, reference statistics, parity proof, model card."""
+    if zip is not None and zip.suffix.lower() != ".zip":
+        raise LamplighterError(f"--zip {zip}: the name of the file must end in .zip")
     options.load_imports(import_)
     from lamplighter.run import Run
 

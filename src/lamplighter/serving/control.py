@@ -79,7 +79,7 @@ def _add_models(app: FastAPI, models: Models, numbers: Metrics) -> None:
     async def list_models() -> dict[str, Any]:
         return {"models": [_summary(model) for model in models.values()]}
 
-    @app.get("/v1/models/{name}", tags=["models"], summary="What one model takes, answers and scored")
+    @app.get("/v1/models/{name}", tags=["models"], summary="One model: its inputs, answers and test scores")
     async def one_model(name: str) -> dict[str, Any]:
         model = find(name)
         manifest = model.manifest.model_dump(
@@ -139,10 +139,12 @@ def _add_feedback(app: FastAPI, models: Models, max_body: int) -> None:
 
 
 def _add_health(app: FastAPI, models: Models, numbers: Metrics, ready: Callable[[], str]) -> None:
+    @app.head("/health/live", include_in_schema=False)
     @app.get("/health/live", tags=["health"], summary="Whether the process answers")
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
+    @app.head("/health/ready", include_in_schema=False)
     @app.get("/health/ready", tags=["health"], summary="Whether requests should be sent here")
     async def is_ready(response: Response) -> dict[str, Any]:
         status = ready()
@@ -155,6 +157,7 @@ def _add_health(app: FastAPI, models: Models, numbers: Metrics, ready: Callable[
 
 
 def _add_pages(app: FastAPI, models: Models) -> None:
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     def home() -> Response:
         only = next(iter(models.values())) if len(models) == 1 else None
