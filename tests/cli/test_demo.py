@@ -109,4 +109,8 @@ def test_the_dashboard_lives_in_a_real_browser(tmp_path: Path, look: list[str]) 
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert process.poll() == 0
+        code = process.poll()
+        if code is None:
+            process.kill()
+        process.communicate()
+    assert code == 0

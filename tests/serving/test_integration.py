@@ -214,7 +214,7 @@ def test_the_labels_of_the_demo_sent_at_once_are_all_joined(digits: Path, tmp_pa
         start(bundle, store_url=f"sqlite:///{tmp_path / 'monitor.sqlite'}") as server,
         Noting(server.url) as client,
     ):
-        assert demo._send(client, scans, ["3"] * 20, "scans") == 20
+        assert demo._send(client, scans, ["3"] * 20, "scans", rate=50) == 20
         assert states == ["joined"] * 10
         demo._alerts(server)
         assert demo._snapshot(server)["totals"]["predictions"] == 20, "the demo counts alerts before all is looked at"

@@ -38,7 +38,7 @@ def test_all_mistakes_at_once(make_table: Any) -> None:
         ("serve.max_batch='2'", "serve.max_batch"),
         ("serve.max_batch=2.5", "serve.max_batch"),
         ("serve.max_batch.rows=2", "is a single value"),
-        ("monitor.sinks.1.level=error", "'1' is not an index below 1"),
+        ("monitor.sinks.2.level=error", "'2' is not an index up to 1"),
         ("monitor.sinks.0.levle=error", "did you mean 'level'"),
         ("monitor.detectors.1.permutations=5", "monitor.detectors.1.permutations"),
         ("monitor.detectors.0.name=univariat", "did you mean 'univariate'"),
