@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lamplighter.losses.mse import mse
+from lamplighter.losses.mse import MSE, mse
 
 
 def tensors() -> tuple[Tensor, Tensor]:
@@ -42,13 +42,26 @@ def test_blanks_neither_count_nor_send_gradients() -> None:
     torch.testing.assert_close(gradient[~blank], expected[~blank], rtol=1e-12, atol=0)
 
 
-def test_all_blank_is_zero() -> None:
+def test_the_mean_of_no_entry_is_nan_with_a_gradient_of_zero() -> None:
     prediction, target = tensors()
     loss = mse(prediction, torch.full_like(target, math.nan))
     loss.backward()
-    assert loss.item() == 0.0
+    assert loss.isnan()
     assert prediction.grad is not None and prediction.grad.abs().max() == 0
 
 
 def test_a_prediction_that_is_nan_shows() -> None:
     assert math.isnan(mse(torch.tensor([[math.nan]]), torch.tensor([[1.0]])).item())
+
+
+def test_the_component_is_the_function_and_counts_entries() -> None:
+    prediction, target = tensors()
+    target[0, 1] = target[3, 2] = math.nan
+    value, weight = MSE()(prediction, target)
+    assert torch.equal(value, mse(prediction, target))
+    assert weight == 16
+
+
+def test_the_source_texts_example_is_0_1() -> None:
+    value = mse(torch.tensor([2.5, 3.1, 1.8]), torch.tensor([2.0, 3.0, 2.0]))
+    assert abs(value.item() - 0.1) < 1e-6, "the text says 0.08"
