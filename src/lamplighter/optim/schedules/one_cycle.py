@@ -1,29 +1,17 @@
-"""How the learning rate changes: functions from the number of optimizer steps done to a factor of the base rate."""
+"""One cycle: up to a rate that is almost too large, and all the way down."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lamplighter.core.registry import FromData
-
-Schedule = Callable[[int], float]
-
-
-def constant() -> Schedule:
-    """The same learning rate all the time.
-
-    >>> constant()(7)
-    1.0
-    """
-    return lambda _step: 1.0
+from lamplighter.optim.schedules.base import Schedule, TotalSteps
 
 
 def one_cycle(
-    total_steps: Annotated[int, FromData],
+    total_steps: TotalSteps,
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.3,
     div: Annotated[float, Field(ge=1)] = 25.0,
     final_div: Annotated[float, Field(ge=1)] = 1e4,
