@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from lamplighter.core import registry
-from lamplighter.core.recipe import BundleOptions, Monitor, Recipe, Serve, Train
+from lamplighter.core.recipe import BundleOptions, Monitor, Recipe, Serve, Train, Transfer
 from lamplighter.topics import TOPICS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -45,7 +45,7 @@ def test_whole_recipes_parse(page: Path) -> None:
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("train", Train), ("bundle", BundleOptions), ("serve", Serve), ("monitor", Monitor)],
+    [("train", Train), ("transfer", Transfer), ("bundle", BundleOptions), ("serve", Serve), ("monitor", Monitor)],
 )
 def test_every_key_of_a_recipe_is_explained_with_its_default(section: str, model: type[BaseModel]) -> None:
     part = _text("recipes.md").split(f"\n## {section}\n")[1].split("\n## ")[0]

@@ -65,6 +65,23 @@ ELSEWHERE = {
     "serving/pages.py": "serving/test_control.py",
     "serving/responses.py": "serving/test_control.py",
     "__main__.py": "cli/test_cli.py",
+    # `fit` from end to end, whose parts they are.
+    "run/build.py": "test_run.py",
+    "run/directory.py": "test_run.py",
+    "run/fitting.py": "test_run.py",
+    "run/judging.py": "test_run.py",
+    "run/own.py": "test_own.py",
+    "run/resolve.py": "test_run.py",
+    "train/assembly.py": "train/test_trainer_settings.py",
+    "train/distributed/group.py": "train/distributed/test_torchrun.py",
+    "train/distributed/ddp.py": "train/distributed/test_strategies.py",
+    "train/distributed/fsdp.py": "train/distributed/test_strategies.py",
+    "train/distributed/sharded.py": "train/distributed/test_strategies.py",
+    "train/distributed/strategy.py": "train/distributed/test_strategies.py",
+    "train/finite.py": "train/test_trainer_settings.py",
+    "train/nested.py": "train/test_checkpoint.py",
+    "models/own.py": "test_own.py",
+    "evaluate/comparison_page.py": "evaluate/test_runs.py",
 }
 
 

@@ -159,7 +159,10 @@ def test_calibration_can_be_switched_off(tmp_path: Path) -> None:
 def test_looking_at_the_test_split_again_is_logged(tmp_path: Path) -> None:
     run = fit(digits(**{"train.epochs": 1}), tmp_path / "run", progress=False)
     assert sum(record["event"] == "test_opened" for record in run.history) == 1
-    scores = run.evaluate("test")
+    with pytest.raises(RunError, match="the test split was opened before"):
+        run.evaluate("test")
+    assert sum(record["event"] == "test_opened" for record in run.history) == 1
+    scores = run.evaluate("test", again=True)
     assert scores == run.metrics
     assert sum(record["event"] == "test_opened" for record in run.history) == 2
     assert run.history[-1]["n"] == scores["accuracy"].n
@@ -471,7 +474,7 @@ def test_from_fit_to_forward_at_most_8_frames_in_4_files(own: None, tmp_path: Pa
     for stack in Probe.stacks:
         names = [frame.function for frame in stack]
         path = stack[: names.index("fit", names.index("fit") + 1) + 1]  # Trainer.fit, then lamp.fit
-        assert path[-1].filename.endswith("run.py")
+        assert path[-1].filename.endswith("run/fitting.py")
         assert len(path) <= 8, [f"{frame.filename}:{frame.function}" for frame in path]
         ours = {frame.filename for frame in path if "torch" not in Path(frame.filename).parts}
         assert len(ours) <= 4, ours

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lamplighter.core.errors import LamplighterError as LamplighterError
     from lamplighter.core.recipe import Recipe as Recipe
     from lamplighter.core.registry import register as register
+    from lamplighter.run.ensembling import ensemble as ensemble
     from lamplighter.run import Run as Run
     from lamplighter.run import fit as fit
     from lamplighter.serving.server import serve as serve
@@ -27,6 +28,7 @@ _HOME = {
     "LamplighterError": "lamplighter.core.errors",
     "Recipe": "lamplighter.core.recipe",
     "Run": "lamplighter.run",
+    "ensemble": "lamplighter.run.ensembling",
     "fit": "lamplighter.run",
     "load_bundle": "lamplighter.bundle.runtime",
     "register": "lamplighter.core.registry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -24,8 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
     except LamplighterError as error:
         if debug:
             raise
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of several processes that fail alike one says so
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `lamp topics | head`
         sys.stderr.close()

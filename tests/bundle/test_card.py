@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from lamplighter.bundle import card
-from lamplighter.bundle.manifest import Feature
+from lamplighter.bundle.manifest import Feature, Output
 from lamplighter.bundle.runtime import Bundle
 
 SIZES = {"train": 1000, "val": 50, "test": 60}
@@ -60,3 +60,11 @@ def test_awkward_names_do_not_break_the_tables_or_the_shell(trees_bundle: Bundle
     )
     assert "| `it's\\|odd` | category | yes | a\\|b, l'eau |" in text
     assert "it'\\''s|odd" in text
+
+
+def test_a_threshold_is_explained(digits_bundle: Bundle) -> None:
+    manifest = digits_bundle.manifest
+    assert "threshold" not in card.render(manifest, digits_bundle.reference, SIZES)
+    output = Output(kind="classification", labels=("ham", "spam|"), threshold=0.123456, positive=1)
+    text = card.render(manifest.model_copy(update={"output": output}), digits_bundle.reference, SIZES)
+    assert "`spam\\|` is answered from a probability of 0.1235 upwards" in text

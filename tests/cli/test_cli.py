@@ -86,7 +86,7 @@ def test_evaluate_says_how_often_the_test_split_was_opened(
     capsys.readouterr()
     assert lamp("evaluate", str(copy)) == 0
     assert "Test scores (the test split was opened once):" in capsys.readouterr().out
-    Run(copy).evaluate("test")
+    Run(copy).evaluate("test", again=True)
     assert lamp("evaluate", str(copy)) == 0
     assert "Test scores (the test split was opened 2 times):" in capsys.readouterr().out
 

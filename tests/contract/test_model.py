@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 from typing import Any
 
@@ -35,22 +37,32 @@ def accepted(name: str) -> list[str]:
     return [kind for kind, facts in FACTS.items() if needed <= set(facts)]
 
 
-CASES = [(name, kind) for name in registry.names("model") for kind in accepted(name)]
+NAMES = [name for name in registry.names("model") if name != "own"]  # the caller's network: tests/test_own.py
+CASES = [(name, kind) for name in NAMES for kind in accepted(name)]
+
+
+EVERY_CASE = pytest.mark.parametrize(("name", "kind"), CASES, scope="module")
+"""The scope brings all tests of one model together, so that `_built` makes each large network once."""
 
 
 def build(name: str, kind: str) -> nn.Module:
+    return copy.deepcopy(_built(name, kind))
+
+
+@functools.lru_cache(maxsize=1)
+def _built(name: str, kind: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model: nn.Module = registry.build("model", name, {}, FACTS[kind])
     return model
 
 
-@pytest.mark.parametrize("name", registry.names("model"))
+@pytest.mark.parametrize("name", NAMES)
 def test_model_accepts_some_kind_of_input(name: str) -> None:
     assert accepted(name), f"no facts in {__name__}.FACTS satisfy model '{name}'; add a kind of input there"
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_output_is_one_row_of_scores_for_each_input_row(name: str, kind: str) -> None:
     model = build(name, kind).eval()
     for rows in (1, 5):
@@ -60,7 +72,7 @@ def test_output_is_one_row_of_scores_for_each_input_row(name: str, kind: str) ->
         assert torch.isfinite(output).all()
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_one_training_step_reaches_every_parameter(name: str, kind: str) -> None:
     model = build(name, kind).train()
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
@@ -74,14 +86,14 @@ def test_one_training_step_reaches_every_parameter(name: str, kind: str) -> None
     assert unchanged == []
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_eval_mode_is_deterministic(name: str, kind: str) -> None:
     model = build(name, kind).eval()
     x = batch(kind, 4)
     assert torch.equal(model(x), model(x))
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_a_row_does_not_depend_on_its_batch(name: str, kind: str) -> None:
     model = build(name, kind)
     model.train()(batch(kind, 16, seed=1))  # moves running statistics away from their start
@@ -93,7 +105,7 @@ def test_a_row_does_not_depend_on_its_batch(name: str, kind: str) -> None:
     assert (together[0] - together[1]).abs().max() > 1e-4, "the output ignores the input"
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_head_of_the_features_is_the_output(name: str, kind: str) -> None:
     model: Any = build(name, kind).eval()
     x = batch(kind, 3)
@@ -102,7 +114,7 @@ def test_head_of_the_features_is_the_output(name: str, kind: str) -> None:
     torch.testing.assert_close(model.head(features), model(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@EVERY_CASE
 def test_the_state_dict_is_the_whole_model(name: str, kind: str) -> None:
     model, twin = build(name, kind), registry.build("model", name, {}, FACTS[kind])
     model.train()(batch(kind, 16, seed=1))

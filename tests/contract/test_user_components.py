@@ -16,6 +16,7 @@ from lamplighter.core.errors import LamplighterError, RecipeError
 from lamplighter.core.recipe import KIND_AT, Recipe
 from lamplighter.monitor.alerts import Alert
 from lamplighter.monitor.drift import Baseline, Finding, check
+from lamplighter.run import fit
 
 MODULE = '''
 """One component of each kind, as somebody outside of the project would write them."""
@@ -27,11 +28,16 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from lamplighter.core.recipe import AutoComponent
 from lamplighter.core.registry import FromData, register
 from lamplighter.core.signature import Column, Signature, TensorSpec
 from lamplighter.data.preprocessing.pipeline import Pipeline
 from lamplighter.data.rows import TensorRows
 from lamplighter.data.splits import stratified
+from lamplighter.losses.criterion import Criterion
+from lamplighter.losses.cross_entropy import probabilities
+from lamplighter.metrics.base import Metric
+from lamplighter.metrics.thresholds import Criterion as Criterion_
 from lamplighter.monitor.drift import Finding
 from lamplighter.tasks.classification import Classification
 from lamplighter.train.callbacks.base import Callback
@@ -111,10 +117,92 @@ class Linear(nn.Module):
 
 @register("task", "my-classification")
 class MyClassification(Classification):
-    """Classification under another name."""
+    """Classification under another name.
 
-    def __init__(self, model: Annotated[nn.Module, FromData], signature: Annotated[Signature, FromData]) -> None:
-        super().__init__(model, signature)
+    Args:
+        model: from the data.
+        signature: from the data.
+        loss: what training makes small.
+    """
+
+    def __init__(
+        self,
+        model: Annotated[nn.Module, FromData],
+        signature: Annotated[Signature, FromData],
+        loss: AutoComponent = "auto",
+    ) -> None:
+        super().__init__(model, signature, loss=loss)
+
+
+@register("loss", "my-brier")
+class Brier(Criterion):
+    """Squared distance of the probabilities from the truth.
+
+    Args:
+        scale: multiplies the loss.
+    """
+
+    takes = "classes"
+
+    def __init__(self, scale: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def terms(self, prediction: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        truth = probabilities(target, prediction)
+        return self.scale * (prediction.softmax(1) - truth).square().sum(1) * truth.sum(1), truth.sum(1)
+
+
+@register("metric", "my-profit")
+class Profit(Metric):
+    """What right answers earn less what wrong ones cost, per row.
+
+    Args:
+        cost: of a wrong answer.
+    """
+
+    takes = "labels"
+
+    def __init__(self, cost: Annotated[float, Field(ge=0)] = 1.0) -> None:
+        self.cost = cost
+        self.key = "my_profit"
+
+    def compute(self, predicted: Any, y: Any) -> float:
+        return float(np.where(predicted == y, 1.0, -self.cost).mean()) if len(y) else float("nan")
+
+
+@register("clip", "my-sign")
+class Sign:
+    """Every gradient becomes its sign.
+
+    Args:
+        size: what each entry becomes, but for its sign.
+    """
+
+    def __init__(self, size: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        self.size = size
+
+    def __call__(self, parameters: Any) -> torch.Tensor:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.stack([g.norm() for g in gradients]).norm()
+        for gradient in gradients:
+            gradient.sign_().mul_(self.size)
+        return norm
+
+
+@register("threshold", "my-share")
+class Share(Criterion_):
+    """Answers yes to a share of the rows.
+
+    Args:
+        share: of the rows.
+    """
+
+    def __init__(self, share: Annotated[float, Field(gt=0, lt=1)] = 0.5) -> None:
+        self.share = share
+
+    def __call__(self, probabilities: np.ndarray, positive: np.ndarray) -> float:
+        return float(np.quantile(probabilities, 1 - self.share))
 
 
 @register("augment", "my-noise")
@@ -227,12 +315,15 @@ name: mine
 data: {name: my-points, rows: 80, batch_size: 8}
 augment: [{name: my-noise, level: 0.2}]
 model: {name: my-linear, gain: 2.0}
-task: {name: my-classification}
+task: {name: my-classification, loss: {name: my-brier}}
 train:
   epochs: 2
   optimizer: {name: my-sgd, lr: 0.5}
   schedule: {name: my-half}
+  clip: {name: my-sign, size: 0.5}
+  metrics: [{name: my-profit, cost: 2}]
   callbacks: [{name: my-counter, at_most: 2}]
+bundle: {threshold: {name: my-share, share: 0.25}}
 monitor:
   detectors: [{name: my-mean, limit: 5.0}]
   sinks: [{name: my-list}]
@@ -265,7 +356,9 @@ def test_a_recipe_names_them_and_fills_in_defaults(imported: None) -> None:
     assert recipe.model.params == {"gain": 2.0}
     assert recipe.data.params == {"rows": 80}
     assert recipe.monitor.sinks[0].name == "my-list"
-    used = {"source", "augment", "model", "task", "optimizer", "schedule", "callback", "detector", "sink"}
+    assert recipe.task.params == {"loss": {"name": "my-brier", "scale": 1.0}}
+    used = {"source", "augment", "model", "task", "loss", "optimizer", "schedule", "callback", "detector", "sink"}
+    used |= {"metric", "threshold", "clip"}
     assert used == set(KIND_AT.values())
     assert Recipe.parse(
         "name: mine\ndata: {name: my-points}\nmodel: {name: my-linear}\ntask: {name: my-classification}"
@@ -334,6 +427,17 @@ def test_their_callback_stops_training(imported: None) -> None:
     assert stand.reason == ""
     callback.on_epoch_end(stand)
     assert stand.reason == "enough"
+
+
+def test_their_metric_and_their_threshold_judge_a_run(imported: None, tmp_path: Path) -> None:
+    run = fit(Recipe.parse(RECIPE), out=tmp_path / "run", progress=False)
+    epochs = [record for record in run.history if record["event"] == "epoch"]
+    assert len(epochs) == 2 and all(-2 <= record["val/my_profit"] <= 1 for record in epochs)
+    score = run.metrics["my_profit"]
+    right = run.metrics["accuracy"].value
+    assert score.value == pytest.approx(right - 2 * (1 - right)) and score.low <= score.value <= score.high
+    _, outputs, _ = run.answers("val")
+    assert outputs["answers"].mean() == pytest.approx(0.25, abs=0.07)
 
 
 def test_their_detector_joins_a_verdict(imported: None) -> None:

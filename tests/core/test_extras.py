@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lamplighter.core.errors import MissingExtraError
 
 def test_every_known_package_is_in_the_extra_it_names() -> None:
     distribution = {"sklearn": "scikit-learn", "PIL": "pillow", "uvloop": "uvicorn", "httptools": "uvicorn"}
+    distribution["mlflow"] = "mlflow-skinny"
     declared = {
         (match[1].lower().replace("_", "-"), match[2])
         for requirement in importlib.metadata.requires("lamplighter") or []
@@ -24,6 +26,16 @@ def test_every_known_package_is_in_the_extra_it_names() -> None:
 
 def test_unknown_modules_are_not_explained_away() -> None:
     assert extras.explained(ModuleNotFoundError("No module named 'lamplighter.x'", name="lamplighter.x")) is None
+
+
+def test_a_package_can_be_asked_for_without_importing_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(extras.EXTRA_OF, "tensorbored", "loggers")
+    extras.require("tensorboard")
+    for _ in ("absent", "a folder of that name"):
+        with pytest.raises(MissingExtraError, match=r"'tensorbored'.* pip install 'lamplighter\[loggers\]'"):
+            extras.require("tensorbored")
+        (tmp_path / "tensorbored").mkdir(exist_ok=True)
+        monkeypatch.syspath_prepend(str(tmp_path))
 
 
 def test_a_component_whose_package_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,42 @@ def test_the_json_schema_describes_components_with_bounds_and_words() -> None:
     assert lr["description"]
     assert definitions["optimizer.adamw"]["additionalProperties"] is False
     assert "in_features" not in definitions["model.mlp"]["properties"]
+
+
+def test_a_component_within_a_component_is_checked_like_any_other() -> None:
+    text = GOOD.replace("{name: classification}", "{name: classification, loss: {name: focal, %s}}")
+    assert Recipe.parse(text % "gamma: 1").task.params["loss"] == {
+        "name": "focal",
+        "gamma": 1.0,
+        "alpha": 1.0,
+        "ignore_index": -1,
+    }
+    for wrong, words in (
+        ("gama: 1", "recipe:4: task.loss.gama: unknown key (did you mean 'gamma'?)"),
+        ("gamma: -1", "recipe:4: task.loss.gamma: Input should be greater than or equal to 0, not -1"),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            Recipe.parse(text % wrong)
+        assert caught.value.problems == [words]
+    for wrong, words in (
+        ("loss: focal", 'task.loss: must be auto, or a mapping with a name and parameters, not "focal"'),
+        ("loss: {name: focl}", "task.loss.name: unknown loss 'focl' (did you mean 'focal'?)"),
+        ("loss: {gamma: 1}", "task.loss.name: is required"),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            Recipe.parse(GOOD.replace("{name: classification}", f"{{name: classification, {wrong}}}"))
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"recipe:4: {words}")
+    assert Recipe.parse(GOOD, set=["task.loss.name=focal"]).task.params["loss"]["gamma"] == 2.0
+
+
+def test_the_json_schema_offers_components_within_components_and_no_dangling_reference() -> None:
+    built = schema.build()
+    definitions = built["$defs"]
+    loss = definitions["task.classification"]["properties"]["loss"]
+    assert {"$ref": "#/$defs/loss.focal"} in loss["anyOf"] and {"const": "auto", "type": "string"} in loss["anyOf"]
+    assert loss["default"] == "auto"
+    assert definitions["loss.focal"]["properties"]["gamma"]["minimum"] == 0
+    text = json.dumps(built)
+    assert set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', text)) <= set(definitions)
+    assert "Component" not in {name.split(".")[-1] for name in re.findall(r'"#/\$defs/([^"]+)"', text)}

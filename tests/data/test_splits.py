@@ -157,3 +157,27 @@ def test_data_that_grew_or_shrank_is_refused() -> None:
     for rows in (49, 51):
         with pytest.raises(DataError, match=f"covers 50 rows .* the data has {rows} now"):
             splits.check(rows)
+
+
+def test_unused_rows_belong_to_no_split_but_to_the_file(tmp_path: Path) -> None:
+    splits = Splits(np.array([0, 3]), np.array([1]), np.array([2]), np.array([5, 4]))
+    splits.check(6)
+    with pytest.raises(DataError, match=r"covers 6 rows \(up to row 5\), the data has 4 now"):
+        splits.check(4)
+    splits.save(tmp_path / "splits.npz")
+    again = Splits.load(tmp_path / "splits.npz")
+    assert again == splits and again.unused.tolist() == [5, 4]
+    without = Splits(splits.train, splits.val, splits.test)
+    assert splits.digest != without.digest
+    assert splits.digest != Splits(splits.train, splits.val, splits.test, np.array([4, 5])).digest
+    with pytest.raises(DataError, match="row 2 stands in more than one place"):
+        Splits(splits.train, splits.val, splits.test, np.array([2]))
+    with pytest.raises(DataError, match="the unused split must be"):
+        Splits(splits.train, splits.val, splits.test, np.array([0.5]))
+
+
+def test_files_from_before_rows_could_be_unused_are_read(tmp_path: Path) -> None:
+    splits = Splits(np.array([0, 3]), np.array([1]), np.array([2]))
+    path = tmp_path / "splits.npz"
+    np.savez(path, train=splits.train, val=splits.val, test=splits.test, digest=np.array(splits.digest))
+    assert Splits.load(path) == splits

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lamplighter.evaluate import charts
 from lamplighter.metrics.calibration import reliability
+from lamplighter.metrics.curves import precision_recall_curve, roc_curve
 
 NAN = float("nan")
 
@@ -30,6 +31,10 @@ def _all() -> dict[str, Markup]:
         "equal": charts.against_truth_chart(np.ones(3), np.ones(3), "truth"),
         "residuals": charts.residuals_chart(y, "residuals"),
         "exact": charts.residuals_chart(np.zeros(5), "residuals"),
+        "roc": charts.roc_chart(roc_curve(y, y + rng.normal(size=3000) > 0), (0.1, 0.8), "ROC"),
+        "precision-recall": charts.precision_recall_chart(
+            precision_recall_curve(y, y + rng.normal(size=3000) > 0), (0.5, NAN), 0.5, "precision and recall"
+        ),
     }
 
 
@@ -56,7 +61,7 @@ def test_colours_are_the_pages_and_fonts_are_the_readers(drawn: dict[str, Markup
 
 def test_ids_of_different_charts_do_not_collide_and_references_lead_somewhere(drawn: dict[str, Markup]) -> None:
     seen: set[str] = set()
-    for name in ("epochs", "log", "calibration", "truth", "residuals"):
+    for name in ("epochs", "log", "calibration", "truth", "residuals", "roc", "precision-recall"):
         ids = set(re.findall(r'\bid="([^"]+)"', drawn[name]))
         assert not ids & seen
         seen |= ids
@@ -83,3 +88,15 @@ def test_the_marked_epoch_is_drawn_on_the_validation_curve() -> None:
     with_best = charts.epochs_chart([1, 2], [1.0, 2.0], [2.0, 1.0], best=2, about="a")
     without = charts.epochs_chart([1, 2], [1.0, 2.0], [2.0, 1.0], best=None, about="a")
     assert with_best.count("<use") > without.count("<use")
+
+
+def test_a_curve_of_many_thresholds_keeps_its_ends_and_stays_small(drawn: dict[str, Markup]) -> None:
+    kept = charts._thinned(3001)
+    assert len(kept) <= 1000 and (kept[0], kept[-1]) == (0, 3000)
+    assert len(drawn["roc"]) < 80_000
+
+
+def test_the_threshold_in_use_is_marked_where_it_is_defined() -> None:
+    curve = precision_recall_curve(np.array([0.9, 0.1]), np.array([1, 0]))
+    marked = charts.precision_recall_chart(curve, (1.0, 1.0), 0.5, "a")
+    assert marked.count("<use") == charts.precision_recall_chart(curve, (0.0, NAN), 0.5, "a").count("<use") + 1

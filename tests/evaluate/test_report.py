@@ -323,6 +323,50 @@ def test_two_reports_of_one_run_differ_in_their_time_only(tmp_path: Path) -> Non
     assert pages[0] == pages[1]
 
 
+def test_two_classes_show_their_curves_and_thresholds(tmp_path: Path) -> None:
+    outputs, val = _answers(400, 2), _answers(300, 2, seed=1)
+    page = _classification(tmp_path, ("ok", f"fraud {XSS}"), outputs, validation=val, kind="table", raw=_rows)
+    assert "decision" in page.ids and "#decision" in page.addresses
+    assert page.tags.count("svg") == 6  # lamp, two learning curves, two curves of the thresholds, calibration
+    assert f"When to say “fraud {XSS}”" in page.text and "where it is the likelier class" in page.text
+    assert page.text.count("In use.") == 1 and "Largest F2" in page.text
+    assert "decision" not in _classification(tmp_path, tuple("abc"), _answers(50, 3)).ids
+
+
+def test_a_threshold_in_use_changes_what_is_counted(tmp_path: Path) -> None:
+    outputs = _answers(400, 2)
+    p = softmax(outputs["logits"], 1.3)[:, 0]
+    right = int(((p >= 0.2) == (outputs["y"] == 0)).sum())
+    page = _classification(tmp_path, ("a", "b"), outputs, validation=_answers(300, 2, 1), threshold=0.2, positive=0)
+    assert f"the right one of 2 classes for {right} of 400 rows" in page.text
+    assert "from a probability of 0.2 upwards" in page.text and "On average the likelier class has" in page.text
+    said = page.text[page.text.index("Worst errors") :]
+    assert "said a" in said  # answered although less likely
+
+
+def test_a_table_shows_where_the_model_is_weaker(tmp_path: Path) -> None:
+    outputs = _answers(400, 3)
+    odd = np.arange(400) % 2 == 1
+    outputs["logits"][~odd] = 9 * np.eye(3)[outputs["y"][~odd]]
+    outputs["logits"][odd] = 0.0
+
+    def raw(positions: np.ndarray) -> list[Any]:
+        return [{"age": 20.0, f"job {XSS}": ("baker", f"cook {XSS}")[position % 2]} for position in positions]
+
+    page = _classification(tmp_path, tuple("abc"), outputs, raw=raw, kind="table")
+    slices = page.text[page.text.index("Where it is weaker") :]
+    assert "1 of 2 slices is worse than the rest" in slices
+    assert slices.index(f"cook {XSS}") < slices.index("baker") and "worse p 0.001" in slices
+    assert "slices" not in _classification(tmp_path, tuple("abc"), outputs).ids  # pictures have no columns
+    y = np.arange(100.0)[:, None]
+    assert "slices" in _regression(tmp_path, y + 1, y, ("y",)).ids
+
+
+def test_scores_of_second_rank_are_folded_away(tmp_path: Path) -> None:
+    page = _classification(tmp_path, ("a", "b"), _answers(60, 2))
+    assert page.text.index("ROC-AUC") < page.text.index("More scores") < page.text.index("Matthews correlation")
+
+
 def test_a_failed_report_leaves_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
 

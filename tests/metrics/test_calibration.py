@@ -6,12 +6,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from scipy.special import softmax as scipy_softmax
 
 from lamplighter.core.errors import DataError
-from lamplighter.metrics.calibration import ece, ece_contributions, fit_temperature, reliability, softmax
+from lamplighter.metrics.calibration import (
+    adaptive_ece,
+    ece,
+    ece_contributions,
+    fit_temperature,
+    mce,
+    reliability,
+    softmax,
+)
 
 
 def _logits(n: int, k: int, seed: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -64,6 +72,45 @@ def test_reliability_counts_every_row_once_and_gives_the_ece() -> None:
     assert (gap * curve.count[filled]).sum() / 500 == pytest.approx(ece(softmax(logits), y, 10), abs=1e-12)
 
 
+@pytest.mark.parametrize("bins", [1, 7, 15])
+@pytest.mark.parametrize("decimals", [1, 15])
+def test_mce_is_the_largest_gap_of_the_reliability_bins(bins: int, decimals: int) -> None:
+    logits, y = _logits(300, 3, seed=bins, scale=2)
+    p = np.round(softmax(logits), decimals)
+    curve = reliability(p, y, bins)
+    assert mce(p, y, bins) == pytest.approx(np.nanmax(np.abs(curve.accuracy - curve.confidence)), abs=1e-12)
+    assert mce(p, y, bins) >= ece(p, y, bins) - 1e-15
+
+
+@pytest.mark.parametrize("bins", [1, 4, 15])
+@pytest.mark.parametrize("n", [3, 60, 1000])
+def test_adaptive_ece_equals_a_plain_loop_over_equal_shares(bins: int, n: int) -> None:
+    logits, y = _logits(n, 3, seed=n, scale=2)
+    p = softmax(logits)
+    order = np.argsort(p.max(axis=1))
+    confidence, right = p.max(axis=1)[order], (p.argmax(axis=1) == y)[order]
+    ends = [int(np.ceil(n * m / bins)) for m in range(bins + 1)]
+    total = sum(abs((right[a:b] - confidence[a:b]).sum()) for a, b in pairwise(ends))
+    assert adaptive_ece(p, y, bins) == pytest.approx(total / n, abs=1e-12)
+
+
+def test_adaptive_ece_of_tied_confidences_does_not_depend_on_the_order_of_rows() -> None:
+    logits, y = _logits(400, 3, seed=0, scale=2)
+    p = softmax(np.round(logits / 4))
+    for seed in range(20):
+        shuffled = np.random.default_rng(seed).permutation(400)
+        assert adaptive_ece(p, y) == adaptive_ece(p[shuffled], y[shuffled])
+    confidence = p.max(axis=1)
+    finest = sum(abs(((p.argmax(axis=1) == y) - confidence)[confidence == c].sum()) for c in np.unique(confidence))
+    assert adaptive_ece(p, y, bins=400) == pytest.approx(finest / 400, abs=1e-12)
+
+
+def test_adaptive_ece_sees_what_equal_widths_hide_in_their_last_bin() -> None:
+    p = np.array([[0.94, 0.06]] * 500 + [[0.999, 0.001]] * 500)
+    y = np.array([0] * 499 + [1] + [0] * 440 + [1] * 60)  # too modest, then too sure: in one bin they cancel
+    assert ece(p, y) < 0.035 < 0.08 < adaptive_ece(p, y)
+
+
 def test_certain_and_right_is_perfectly_calibrated() -> None:
     assert ece(np.eye(3), np.arange(3)) == 0.0
     assert ece(np.eye(3), np.array([1, 2, 0])) == 1.0
@@ -82,6 +129,18 @@ def test_temperature_agrees_with_scipy(scale: float, k: int) -> None:
     assert found == pytest.approx(best, rel=1e-5)
     assert nll(found) <= nll(best) + 1e-13
     assert found == pytest.approx(scale, rel=0.1)
+
+
+def test_temperature_agrees_with_l_bfgs_on_logits_three_times_too_large() -> None:
+    logits, y = _logits(4000, 10, seed=0, scale=3)
+
+    def nll(t: np.ndarray) -> float:
+        return float(-log_softmax(logits / t[0], axis=1)[np.arange(len(y)), y].mean())
+
+    best = minimize(nll, x0=[1.0], method="L-BFGS-B", bounds=[(0.01, 100)], tol=1e-12)
+    found = fit_temperature(logits, y)
+    assert found == pytest.approx(best.x[0], abs=1e-4) and 2.7 < found < 3.3
+    assert nll(np.array([found])) < nll(np.array([1.0])) - 0.3
 
 
 def test_temperature_mends_overconfidence_and_keeps_every_answer() -> None:
@@ -121,6 +180,11 @@ def test_temperature_refuses_broken_input() -> None:
 
 def test_no_rows() -> None:
     nothing = np.empty((0, 3)), np.empty(0, dtype=int)
-    assert np.isnan(ece(*nothing))
+    assert np.isnan([ece(*nothing), mce(*nothing), adaptive_ece(*nothing)]).all()
     assert reliability(*nothing).count.sum() == 0
     assert ece_contributions(*nothing).shape == (0,)
+
+
+def test_a_diverged_models_answers_have_no_calibration() -> None:
+    p, y = np.full((3, 2), np.nan), np.array([0, 1, 0])
+    assert np.isnan([ece(p, y), mce(p, y), adaptive_ece(p, y)]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
@@ -91,6 +93,77 @@ def test_a_class_never_answered_and_a_class_without_rows_count_zero() -> None:
     assert cm.recall(matrix).tolist() == [0.5, 0, 0, 0]
     assert cm.balanced_accuracy(matrix) == 0.25  # classes 0 and 1 have rows
     assert cm.f1_macro(matrix) == pytest.approx(0.5 / 3)  # classes 0, 1, 2 occur
+
+
+@pytest.mark.parametrize("over", ["true", "predicted", "all"])
+def test_normalised_equals_scikit_learn(over: Any) -> None:
+    predicted, y = _answers(60, 8, 2)
+    predicted[predicted == 3] = 0
+    predicted, y = predicted[y != 5], y[y != 5]
+    theirs = {"true": "true", "predicted": "pred", "all": "all"}[over]
+    reference = oracle.confusion_matrix(y, predicted, labels=np.arange(8), normalize=theirs)
+    np.testing.assert_allclose(cm.normalised(cm.confusion_matrix(predicted, y, 8), over), reference, rtol=0, atol=1e-15)
+
+
+def test_normalised_without_rows_is_zero() -> None:
+    for over in ("true", "predicted", "all"):
+        assert cm.normalised(np.zeros((2, 2), dtype=int), over).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("weights", [None, "linear", "quadratic"])
+@pytest.mark.parametrize("seed", range(5))
+def test_kappa_equals_scikit_learn(weights: Any, seed: int) -> None:
+    predicted, y = _answers(80, 5, seed)
+    matrix, every = cm.confusion_matrix(predicted, y, 5), np.arange(5)
+    reference = oracle.cohen_kappa_score(y, predicted, labels=every, weights=weights)
+    assert cm.cohen_kappa(matrix, weights) == pytest.approx(reference, abs=1e-12)
+    rows = np.random.default_rng(seed).random(80)
+    reference = oracle.cohen_kappa_score(y, predicted, labels=every, weights=weights, sample_weight=rows)
+    assert cm.cohen_kappa(cm.confusion_matrix(predicted, y, 5, rows), weights) == pytest.approx(reference, abs=1e-12)
+
+
+def test_kappa_where_not_defined() -> None:
+    assert np.isnan(cm.cohen_kappa(np.zeros((3, 3))))
+    assert np.isnan(cm.cohen_kappa(np.diag([5, 0])))  # all of one class, all answered right
+    assert cm.cohen_kappa(np.array([[0, 5], [0, 0]])) == 0.0  # one class, never answered: as good as chance
+    assert cm.cohen_kappa(np.diag([5, 2, 1]), "quadratic") == 1.0
+
+
+def test_kappa_counts_a_near_miss_less_than_a_far_one_when_classes_are_ordered() -> None:
+    near = np.array([[8, 2, 0], [0, 10, 0], [0, 0, 10]])
+    far = np.array([[8, 0, 2], [0, 10, 0], [0, 0, 10]])
+    assert cm.cohen_kappa(near, "quadratic") > cm.cohen_kappa(near, "linear") > cm.cohen_kappa(far, "linear")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_row_weights_equal_scikit_learn_and_whole_ones_repeat_rows(seed: int) -> None:
+    predicted, y = _answers(120, 4, seed)
+    weight = np.random.default_rng(seed).random(120)
+    matrix = cm.confusion_matrix(predicted, y, 4, weight)
+    reference = oracle.confusion_matrix(y, predicted, labels=np.arange(4), sample_weight=weight)
+    np.testing.assert_allclose(matrix, reference, rtol=0, atol=1e-12)
+    settings = {"sample_weight": weight}
+    assert cm.accuracy(matrix) == pytest.approx(oracle.accuracy_score(y, predicted, **settings), abs=1e-12)
+    assert cm.mcc(matrix) == pytest.approx(oracle.matthews_corrcoef(y, predicted, **settings), abs=1e-12)
+    times = np.random.default_rng(seed).integers(0, 4, size=120)
+    repeated = cm.confusion_matrix(np.repeat(predicted, times), np.repeat(y, times), 4)
+    assert np.array_equal(cm.confusion_matrix(predicted, y, 4, times), repeated)
+
+
+@pytest.mark.parametrize(
+    ("weight", "reason"),
+    [([1.0], "do not fit 2 rows"), ([1.0, -1.0], r"row 1: the weight -1\.0"), ([np.nan, 1.0], "row 0: the weight nan")],
+)
+def test_bad_weights_are_refused(weight: list[float], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        cm.confusion_matrix(np.array([0, 1]), np.array([0, 1]), 2, np.array(weight))
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+def test_fbeta_equals_scikit_learn(beta: float) -> None:
+    predicted, y = _answers(200, 6, 0)
+    reference = oracle.fbeta_score(y, predicted, beta=beta, labels=np.arange(6), average=None, zero_division=0.0)
+    np.testing.assert_allclose(cm.fbeta(cm.confusion_matrix(predicted, y, 6), beta), reference, rtol=0, atol=1e-12)
 
 
 def test_large_counts_do_not_overflow() -> None:

@@ -9,7 +9,15 @@ import pytest
 from sklearn import metrics as oracle
 
 from lamplighter.core.errors import DataError
-from lamplighter.metrics.ranking import average_precision, roc_auc, roc_auc_influence, roc_auc_ovr
+from lamplighter.metrics.ranking import (
+    average_precision,
+    average_precision_influence,
+    average_precision_ovr,
+    roc_auc,
+    roc_auc_influence,
+    roc_auc_ovo,
+    roc_auc_ovr,
+)
 
 Y_TRUE = np.array([1, 0, 1, 1, 0, 1, 0, 0])
 PROBABILITY = np.array([0.9, 0.1, 0.8, 0.6, 0.3, 0.7, 0.55, 0.2])
@@ -106,3 +114,81 @@ def test_influence_is_the_derivative_of_the_auc_with_respect_to_a_rows_weight(k:
         weight[row] += step
         moved = np.mean([oracle.roc_auc_score(y == c, p[:, c], sample_weight=weight) for c in classes])
         assert (moved - roc_auc_ovr(p, y)) / step == pytest.approx(influence[row] / 60, abs=1e-6)
+
+
+def _classes(n: int, k: int, seed: int, decimals: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that sum to exactly 1 for scikit-learn, and tie when ``decimals`` is small."""
+    rng = np.random.default_rng([n, k, seed])
+    y = np.append(np.arange(k), rng.choice(k, size=n - k, p=rng.dirichlet(np.ones(k))))
+    parts = np.round(10**decimals * rng.dirichlet(np.ones(k), size=n)) + 1
+    parts[np.arange(n), y] += 10**decimals * rng.random(n) // 4
+    return parts / parts.sum(axis=1, keepdims=True), y
+
+
+@pytest.mark.parametrize(("n", "k"), [(12, 3), (600, 7)])
+@pytest.mark.parametrize("decimals", [1, 6])
+@pytest.mark.parametrize("seed", range(3))
+def test_averages_over_classes_equal_scikit_learn(n: int, k: int, decimals: int, seed: int) -> None:
+    p, y = _classes(n, k, seed, decimals)
+    weight = np.random.default_rng(seed).random(n)
+    for average in ("macro", "weighted", "micro"):
+        for rows in (None, weight):
+            theirs = oracle.roc_auc_score(y, p, multi_class="ovr", average=average, sample_weight=rows)
+            assert roc_auc_ovr(p, y, average, rows) == pytest.approx(theirs, abs=1e-12), average
+            theirs = oracle.average_precision_score(y, p, average=average, sample_weight=rows)
+            assert average_precision_ovr(p, y, average, rows) == pytest.approx(theirs, abs=1e-12), average
+    for average in ("macro", "weighted"):
+        theirs = oracle.roc_auc_score(y, p, multi_class="ovo", average=average)
+        assert roc_auc_ovo(p, y, average) == pytest.approx(theirs, abs=1e-12), average
+
+
+@pytest.mark.parametrize("levels", [1, 3, 10**6])
+@pytest.mark.parametrize("seed", range(4))
+def test_weighted_rows_equal_scikit_learn(levels: int, seed: int) -> None:
+    scores, positive = _tied(300, levels, seed)
+    weight = np.random.default_rng(seed).random(300) * (np.arange(300) % 7 > 0)
+    theirs = oracle.roc_auc_score(positive, scores, sample_weight=weight)
+    assert roc_auc(scores, positive, weight) == pytest.approx(theirs, abs=1e-12)
+    theirs = oracle.average_precision_score(positive, scores, sample_weight=weight)
+    assert average_precision(scores, positive, weight) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_a_class_without_rows_is_left_out_of_the_averages() -> None:
+    p, y = _classes(200, 4, 0, 6)
+    wider = np.column_stack([p[:, :2], np.full(200, 0.1), p[:, 2:]])
+    moved = np.where(y >= 2, y + 1, y)
+    for average in ("macro", "weighted"):
+        assert roc_auc_ovr(wider, moved, average) == roc_auc_ovr(p, y, average)
+        assert roc_auc_ovo(wider, moved, average) == roc_auc_ovo(p, y, average)
+        assert average_precision_ovr(wider, moved, average) == average_precision_ovr(p, y, average)
+
+
+def test_averages_where_not_defined() -> None:
+    p, one_class, nothing = np.full((3, 4), 0.25), np.ones(3, dtype=int), np.empty(0, dtype=int)
+    for average in ("macro", "weighted"):
+        assert np.isnan(roc_auc_ovo(p, one_class, average))
+        assert np.isnan(roc_auc_ovo(p[:0], nothing, average))
+    for each in ("macro", "weighted", "micro"):
+        assert np.isnan(roc_auc_ovr(p, one_class, each))
+        assert np.isnan(average_precision_ovr(p[:0], nothing, each))
+        assert np.isfinite(average_precision_ovr(p, one_class, each))
+    assert average_precision_ovr(p[:, :2], np.zeros(3, dtype=int)) == 0.0
+    assert np.isnan(roc_auc(np.arange(4.0), np.array([0, 1, 0, 1]), np.zeros(4)))
+    assert np.isnan(average_precision_ovr(p, np.array([0, 1, 2]), "weighted", np.zeros(3)))
+    assert average_precision(np.arange(4.0), np.array([0, 1, 0, 1]), np.zeros(4)) == 0.0
+
+
+@pytest.mark.parametrize("levels", [2, 10**6])
+def test_ap_influence_is_the_derivative_with_respect_to_a_rows_weight(levels: int) -> None:
+    scores, positive = _tied(60, levels, 1)
+    influence = average_precision_influence(scores, positive)
+    assert influence.mean() == pytest.approx(0, abs=1e-12)
+    step = 1e-6
+    for row in (*np.flatnonzero(positive)[:4], *np.flatnonzero(~positive)[:4]):
+        weight = np.ones(60)
+        weight[row] += step
+        moved = oracle.average_precision_score(positive, scores, sample_weight=weight)
+        weight[row] -= 2 * step
+        back = oracle.average_precision_score(positive, scores, sample_weight=weight)
+        assert (moved - back) / (2 * step) == pytest.approx(influence[row] / 60, abs=1e-7)
+    assert np.isnan(average_precision_influence(scores, np.zeros(60))).all()

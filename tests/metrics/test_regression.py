@@ -7,9 +7,21 @@ import pytest
 from sklearn import metrics as oracle
 
 from lamplighter.core.errors import DataError
-from lamplighter.metrics.regression import _from_sums, _row_sums, mae, metrics, mse, per_target, r2, rmse, scores
+from lamplighter.metrics.regression import (
+    _from_sums,
+    _row_sums,
+    explained_variance,
+    mae,
+    mape,
+    metrics,
+    mse,
+    per_target,
+    r2,
+    rmse,
+    scores,
+)
 
-KEYS = ["loss", "mae", "rmse", "r2"]
+KEYS = ["loss", "mae", "rmse", "r2", "mape"]
 
 
 def _split(n: int, t: int, seed: int, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,12 +39,58 @@ def test_equals_scikit_learn(n: int, t: int, seed: int) -> None:
         "mae": oracle.mean_absolute_error(y, value),
         "rmse": oracle.root_mean_squared_error(y, value),
         "r2": oracle.r2_score(y, value),
+        "mape": oracle.mean_absolute_percentage_error(y, value),
     }
     values = metrics(value, y)
     assert list(values) == KEYS
     for name, expected in reference.items():
         assert values[name] == pytest.approx(expected, rel=1e-12, abs=1e-12), name
-    assert [mse(value, y), mae(value, y), rmse(value, y), r2(value, y)] == list(values.values())
+    assert [each(value, y) for each in (mse, mae, rmse, r2, mape)] == list(values.values())
+    varying = oracle.explained_variance_score(y, value)
+    assert explained_variance(value, y) == pytest.approx(varying, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "t"), [(40, 1), (300, 3)])
+def test_row_weights_equal_scikit_learn(n: int, t: int) -> None:
+    value, y = _split(n, t, 0, offset=3.0)
+    weight = np.random.default_rng(n).random(n)
+    for ours, theirs in (
+        (mse, oracle.mean_squared_error),
+        (mae, oracle.mean_absolute_error),
+        (rmse, oracle.root_mean_squared_error),
+        (r2, oracle.r2_score),
+        (mape, oracle.mean_absolute_percentage_error),
+        (explained_variance, oracle.explained_variance_score),
+    ):
+        expected = theirs(y, value, sample_weight=weight)
+        assert ours(value, y, weight) == pytest.approx(expected, rel=1e-12, abs=1e-12), theirs.__name__
+    assert np.isnan(mse(value, y, np.zeros(n)))
+    with pytest.raises(DataError, match="weights of shape"):
+        mse(value, y, np.ones(n + 1))
+
+
+def test_a_target_of_zero_has_no_percentages() -> None:
+    value, y = np.array([1.0, 2.0]), np.array([0.0, 2.0])
+    assert (
+        mape(value, y) == pytest.approx(oracle.mean_absolute_percentage_error(y, value), rel=1e-12)
+        and mape(value, y) > 1e14
+    )
+    assert np.isnan(metrics(value, y)["mape"]) and "mape" not in scores(value, y)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1e9])
+def test_explained_variance_of_equal_targets_or_errors_equals_scikit_learn(constant: float) -> None:
+    y, varied = np.full(7, constant), np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    for value, truth in ((y, y), (y + 1, y), (y + varied, y), (varied + 2.5, varied), (varied, varied)):
+        assert explained_variance(value, truth) == pytest.approx(
+            oracle.explained_variance_score(truth, value), abs=1e-9
+        )
+
+
+def test_explained_variance_forgives_a_constant_offset_and_r2_does_not() -> None:
+    value, y = _split(200, 1, 0)
+    assert explained_variance(value + 9, y) == pytest.approx(explained_variance(value, y), abs=1e-10)
+    assert r2(value + 9, y) < -10
 
 
 def test_blanks_are_left_out_column_by_column() -> None:
@@ -98,7 +156,8 @@ def test_where_not_defined() -> None:
     assert scores(np.ones((3, 2)), np.full((3, 2), np.nan)) == {}
     one = metrics(np.array([[1.0]]), np.array([[3.0]]))
     assert (one["loss"], one["mae"], one["rmse"]) == (4.0, 2.0, 2.0) and np.isnan(one["r2"])
-    assert list(scores(np.array([[1.0]]), np.array([[3.0]]))) == ["loss", "mae", "rmse"]
+    assert list(scores(np.array([[1.0]]), np.array([[3.0]]))) == ["loss", "mae", "rmse", "mape"]
+    assert np.isnan(explained_variance(np.array([1.0]), np.array([3.0])))
 
 
 def test_a_diverged_models_nan_is_not_taken_for_a_blank() -> None:

@@ -100,3 +100,54 @@ def train_settings(values: dict[str, Any]) -> Train:
 def weights() -> Callable[[Trainer], dict[str, Tensor]]:
     """Copies of all parameters and buffers."""
     return lambda trainer: {name: tensor.detach().clone() for name, tensor in trainer.task.state_dict().items()}
+
+
+@pytest.fixture
+def everything() -> Callable[[Trainer | Task], dict[str, Any]]:
+    """``everything(trainer_or_task)``: every bit of it, by name, to be compared before and after."""
+    return lambda whole: _of_trainer(whole) if isinstance(whole, Trainer) else _of_task(whole)
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested state as path -> tensor bytes, with strides, or plain value."""
+    if isinstance(value, Tensor):
+        return {path: (value.detach().clone().contiguous().flatten().view(torch.uint8).tolist(), value.stride())}
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{path}/{key}").items()}
+    if isinstance(value, (list, tuple)):
+        return {k: v for key, item in enumerate(value) for k, v in _flat(item, f"{path}/{key}").items()}
+    return {path: value}
+
+
+def _of_task(task: nn.Module) -> dict[str, Any]:
+    """Everything of a task that an experiment could change."""
+    return {
+        **_flat(dict(task.named_parameters()), "parameters"),
+        **_flat(dict(task.named_buffers()), "buffers"),
+        **_flat({name: p.grad for name, p in task.named_parameters()}, "gradients"),
+        **{f"trained/{name}": p.requires_grad for name, p in task.named_parameters()},
+        **{f"mode/{name}": module.training for name, module in task.named_modules()},
+        **{f"memory/{name}": tensor.data_ptr() for name, tensor in task.state_dict().items()},
+        **{f"hooks/{name}": len(module._forward_hooks) for name, module in task.named_modules()},
+    }
+
+
+def _of_trainer(trainer: Trainer) -> dict[str, Any]:
+    """Everything of a trainer that training steps change."""
+    state = {key: value for key, value in vars(trainer.state).items() if not callable(value)}
+    return {
+        **_of_task(trainer.task),
+        **_flat({name: o.state_dict() for name, o in trainer.optimizers.items()}, "optimizers"),
+        **_flat(trainer.scaler.state_dict(), "scaler"),
+        **_flat(state, "state"),
+        **_flat(trainer.loader.state_dict(), "loader"),
+        **_flat(trainer.averages.state_dict(), "averages"),
+        **_flat([callback.state_dict() for callback in trainer.callbacks], "callbacks"),
+        **_flat(rng.get_state(), "rng"),
+        **{f"file/{path}": path.read_bytes() for path in trainer.folder.rglob("*") if path.is_file()},
+        "batch": trainer.batch,
+        "schedule": id(trainer.schedule),
+        "step callbacks": len(trainer.step_callbacks),
+        "attributes": sorted(vars(trainer)),
+        "factor": trainer.schedule(3),
+    }

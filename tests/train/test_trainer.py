@@ -416,7 +416,7 @@ def test_best_is_the_best_epoch_and_not_the_last(make_trainer: Make, make_task: 
     trainer.fit()
     assert trainer.state.best_epoch == 2, "the first of equals"
     state = json.loads((trainer.folder / "checkpoints" / "best" / "state.json").read_text())
-    assert (state["epoch"], state["best"]) == (2, 0.9)
+    assert (state["best_epoch"], state["best"]) == (2, 0.9)
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", 3), ("max", 1)])
@@ -458,7 +458,7 @@ def test_early_stopping_ends_the_run_and_is_resumed_in_the_middle_of_its_patienc
     whole.fit()
     assert whole.state.epoch == 5
     assert diary(tmp_path)[-1]["event"] == "stop"
-    assert "0.5 for 3 epochs" in diary(tmp_path)[-1]["reason"]
+    assert "0.5 for 3 validations" in diary(tmp_path)[-1]["reason"]
 
     folder = tmp_path / "cut"
     folder.mkdir()

@@ -146,6 +146,9 @@ def _example(manifest: Manifest, reference: Reference) -> Any:
 def _limits(manifest: Manifest, reference: Reference) -> str:
     lines = ["## Limits", ""]
     lines.append("- It was tested on rows like those it was trained on; on others it may be wrong and sure of itself.")
+    members = _members(manifest.recipe.get("task", {}))
+    if members:
+        lines.append(f"- It is an ensemble: {members} networks compute every answer, at the cost of all of them.")
     if any(column.categories for column in manifest.signature.inputs):
         lines.append("- Categories that training never saw are accepted and carry no information.")
     if manifest.output.kind == "classification":
@@ -155,6 +158,12 @@ def _limits(manifest: Manifest, reference: Reference) -> str:
         )
         lines.append(f"- Every row gets one of the {len(manifest.output.labels)} labels, whatever it shows.")
         lines.append(f"- Probabilities are {f'calibrated {fitted}' if temperature != 1 else 'not calibrated'}.")
+        if manifest.output.threshold is not None:
+            label = manifest.output.labels[manifest.output.positive]
+            lines.append(
+                f"- `{_cell(label)}` is answered from a probability of {manifest.output.threshold:.4g} upwards, chosen "
+                "on the validation split; the confidence of an answer may therefore lie below one half."
+            )
     kept = 0 if reference.features is None else len(reference.features)
     lines.append(
         f"- `reference.npz` holds statistics of {_count(reference.n, 'validation row')} and "
@@ -162,6 +171,12 @@ def _limits(manifest: Manifest, reference: Reference) -> str:
         + (" (set `bundle: {reference: summary}` to keep none)." if kept else ".")
     )
     return "\n".join(lines)
+
+
+def _members(task: Mapping[str, Any]) -> int:
+    """Networks of an ensemble; 0 of anything else."""
+    members = task.get("members", 0) if task.get("name") == "ensemble" else 0
+    return members if isinstance(members, int) else len(members)
 
 
 def _versions(manifest: Manifest) -> str:

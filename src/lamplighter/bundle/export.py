@@ -48,6 +48,8 @@ def export_bundle(
     scores: Mapping[str, Score],
     version: str,
     temperature: float = 1.0,
+    threshold: float | None = None,
+    positive: int = 1,
     name: str | None = None,
 ) -> Path:
     """Write a bundle.
@@ -64,6 +66,8 @@ def export_bundle(
         scores: of the test split.
         version: shown in every answer; letters, digits and ``. _ -``, as in a recipe.
         temperature: divides logits before the softmax; fitted on the validation split.
+        threshold: of two classes, the probability from which the positive one is answered; None: the likelier one is.
+        positive: index of the positive class.
         name: of the model in URLs, of the same characters; by default the recipe's.
 
     Returns:
@@ -80,6 +84,8 @@ def export_bundle(
     spec = task.export()
     _check_spec(spec)
     draft = _draft(spec, source, recipe, scores, version, temperature, name)
+    if threshold is not None:
+        draft = draft.model_copy(update={"output": _with_threshold(draft.output, threshold, positive)})
     with files.directory(out) as folder:
         example = _example(source)
         written = _write_formats(formats, spec, folder, example, source.signature)
@@ -181,6 +187,13 @@ def _draft(
         recipe=dict(recipe),
         files={},
     )
+
+
+def _with_threshold(output: Output, threshold: float, positive: int) -> Output:
+    try:
+        return Output.model_validate({**output.model_dump(), "threshold": threshold, "positive": positive})
+    except ValidationError as error:
+        raise BundleError(f"the threshold {threshold} of class {positive}: {error.errors()[0]['msg']}") from None
 
 
 def _is_finite(score: Score) -> bool:

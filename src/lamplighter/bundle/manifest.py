@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lamplighter.core.signature import Signature
 from lamplighter.metrics.score import Score
+from lamplighter.metrics.thresholds import answers
 
 FORMAT_VERSION = 1
 
@@ -39,12 +41,35 @@ class Output(_Part):
         labels: names of the classes, index by index.
         targets: names of the predicted numbers.
         temperature: fitted on the validation split (Guo et al. 2017); 1 when not calibrated.
+        threshold: of two classes, the probability from which the positive one is answered; null: the likelier one is.
+        positive: index of the positive class.
     """
 
     kind: Literal["classification", "regression"]
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    threshold: Annotated[float | None, Field(ge=0, le=2, allow_inf_nan=False)] = None
+    positive: Annotated[int, Field(ge=0, le=1)] = 1
+
+    def classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """(N,) index of the class that is answered, of (N, K) probabilities.
+
+        The first of equally likely ones; with a threshold as `lamplighter.metrics.thresholds.decide` says. Server and
+        monitor, which keeps probabilities in float32, both ask here.
+
+        >>> Output(kind="classification", labels=("ok", "fraud"), threshold=0.2).classes(np.array([[0.7, 0.3]]))
+        array([1])
+        """
+        if self.threshold is None:
+            return np.asarray(probabilities.argmax(axis=1))
+        return answers(probabilities, self.threshold, self.positive)
+
+    @model_validator(mode="after")
+    def _two_classes(self) -> Output:
+        if self.threshold is not None and (self.kind != "classification" or len(self.labels) != 2):
+            raise ValueError("a threshold decides between two classes")
+        return self
 
 
 class Parity(_Part):

@@ -12,7 +12,7 @@ import torch
 
 from lamplighter.bundle.manifest import Parity
 from lamplighter.bundle.runtime.bundle import Bundle
-from lamplighter.bundle.runtime.postprocess import FIRST_OUTPUT
+from lamplighter.bundle.runtime.postprocess import FIRST_OUTPUT, scores_of
 from lamplighter.core.errors import BundleError, InputError
 from lamplighter.core.export_spec import ExportSpec
 from lamplighter.data.preprocessing.pipeline import Tensors
@@ -193,12 +193,19 @@ def _check_outputs(bundle: Bundle, outputs: Tensors) -> None:
 
 
 def _check_answers(bundle: Bundle, rows: Sequence[Any], alone: Tensors) -> None:
-    """Labels of ``predict`` on the raw rows, against torch's largest logit; values against torch's values."""
+    """Labels of ``predict`` on the raw rows against torch's; values against torch's values.
+
+    A row whose probability in torch lies within `ATOL` of the threshold may be answered either way.
+    """
     answers = bundle.predict(list(rows))
     output = bundle.manifest.output
     if output.kind == "classification":
-        wanted = [output.labels[k] for k in alone["logits"].argmax(axis=1)]
-        wrong = [i for i, (answer, label) in enumerate(zip(answers, wanted)) if answer["label"] != label]
+        codes, near = alone["logits"].argmax(axis=1), np.zeros(len(rows), dtype=bool)
+        if output.threshold is not None:
+            scores = scores_of(output, alone)
+            codes, near = output.classes(scores), abs(scores[:, output.positive] - output.threshold) <= ATOL
+        wanted = [output.labels[k] for k in codes]
+        wrong = [i for i, label in enumerate(wanted) if answers[i]["label"] != label and not near[i]]
         if wrong:
             raise BundleError(
                 f"parity failed: {len(wrong)} of {len(rows)} labels differ, first '{answers[wrong[0]]['label']}' "

@@ -10,17 +10,23 @@ import lamplighter
 from lamplighter.cli import (
     demo,
     doctor,
+    ensemble,
     evaluate,
     export,
     models,
     new,
     predict,
     recipes,
+    runs,
     schema,
+    search,
     serve,
+    study,
     topics,
     train,
+    transfer,
     up,
+    weights,
 )
 
 app = typer.Typer(
@@ -32,9 +38,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (up, train, evaluate, predict, export, serve, demo, new, recipes, models, topics, schema, doctor):
+modules = (
+    up,
+    train,
+    search,
+    transfer,
+    evaluate,
+    study,
+    ensemble,
+    predict,
+    export,
+    serve,
+    demo,
+    new,
+    recipes,
+    runs,
+    models,
+    topics,
+    schema,
+    doctor,
+)
+for module in modules:
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
+app.add_typer(weights.weights, name="weights")
 
 
 def _version(value: bool) -> None:

@@ -15,6 +15,9 @@ def train(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")] = False,
+    more_epochs: Annotated[
+        int, typer.Option("--more-epochs", min=0, metavar="N", help="Train a finished run in --out for N epochs more.")
+    ] = 0,
     set: Set = None,
     import_: Import = None,
     quiet: Quiet = False,
@@ -23,7 +26,17 @@ def train(
     options.load_imports(import_)
     from lamplighter.core.recipe import Recipe
     from lamplighter.run import fit
+    from lamplighter.train.distributed.group import is_main
 
-    run = fit(Recipe.load(recipe, set=set), out=out, resume=resume, force=force, progress=not quiet)
+    run = fit(
+        Recipe.load(recipe, set=set),
+        out=out,
+        resume=resume,
+        force=force,
+        more_epochs=more_epochs,
+        progress=not quiet,
+    )
+    if not is_main():  # the first of several processes speaks for all
+        return
     options.print_scores("Test scores:", run.metrics)
     typer.echo(f"Next: lamp export {run.path}")

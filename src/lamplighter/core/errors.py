@@ -72,6 +72,10 @@ class RunError(LamplighterError):
     """A run directory is in the way, incomplete, or was made by another recipe."""
 
 
+class WeightsError(LamplighterError):
+    """A file of weights is missing, damaged, not the one that was recorded, or does not fit the model."""
+
+
 class TrainingError(LamplighterError):
     """Training cannot go on: a non-finite loss, or memory that does not suffice."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from lamplighter.core.errors import MissingExtraError
 
 EXTRA_OF = {
@@ -9,6 +11,7 @@ EXTRA_OF = {
     "torchvision": "train",
     "sklearn": "train",
     "matplotlib": "train",
+    "optuna": "search",
     "onnx": "train",
     "onnxscript": "train",
     "onnxruntime": "serve",
@@ -25,6 +28,8 @@ EXTRA_OF = {
     "jinja2": "serve",
     "pyarrow": "data",
     "psycopg": "postgres",
+    "tensorboard": "loggers",
+    "mlflow": "loggers",
 }
 """Import name -> extra of ``pyproject.toml``. Packages that several extras bring stand under the smallest."""
 
@@ -38,6 +43,17 @@ def explained(error: ModuleNotFoundError) -> MissingExtraError | None:
     package = (error.name or "").split(".")[0]
     extra = EXTRA_OF.get(package)
     return missing_extra(package, extra) if extra else None
+
+
+def require(package: str) -> None:
+    """Say now that an optional package is missing, without the time that importing it takes.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:  # a folder of that name that happens to lie here has no origin
+        raise missing_extra(package, EXTRA_OF[package])
 
 
 def missing_extra(package: str, extra: str) -> MissingExtraError:

@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from lamplighter.core import files, registry, yaml
 from lamplighter.core.errors import LamplighterError, MissingExtraError, RecipeError, UnknownComponentError
+from lamplighter.core.search_space import Parameter
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -38,10 +39,28 @@ class Component(BaseModel):
         return type(self).model_validate({**self.model_dump(), **params})
 
 
+def _auto_or_component(value: Any) -> str | None:
+    if value == "auto":
+        return "auto"
+    return "component" if isinstance(value, dict | Component) else None
+
+
+AutoComponent = Annotated[
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[Component, Tag("component")],
+    Discriminator(
+        _auto_or_component,
+        custom_error_type="auto_component",
+        custom_error_message="must be auto, or a mapping with a name and parameters",
+    ),
+]
+"""``auto``, or a component: the type of a constructor parameter that names a component, such as a task's ``loss``."""
+
+
 class Data(Component):
     """Where rows come from and how many make a batch. Further keys belong to the source."""
 
-    batch_size: Annotated[int, Field(gt=0, description="rows in one optimizer step's batch")] = 128
+    batch_size: Annotated[int, Field(gt=0, description="rows that go through the network at once, in all processes")] = 128
+    split_seed: Annotated[int | None, Field(ge=0, description="of the split; null: the recipe's seed")] = None
 
 
 class Monitored(_Section):
@@ -51,21 +70,93 @@ class Monitored(_Section):
     mode: Literal["min", "max"]
 
 
+class Rate(_Section):
+    """A learning rate of their own for the parameters whose name begins with ``match``."""
+
+    match: Annotated[str, Field(min_length=1, description="first part of dotted parameter names: model.stem")]
+    factor: Annotated[float, Field(ge=0, description="multiplies the learning rate")]
+
+
+class Sam(_Section):
+    """Sharpness-aware minimisation: each step learns from the worst point nearby."""
+
+    rho: Annotated[float, Field(gt=0, description="how far away the worst point is looked for")] = 0.05
+
+
 class Train(_Section):
     """How long, with what, and how precisely to train."""
 
     epochs: Annotated[int, Field(gt=0)] = 10
+    max_steps: Annotated[int | None, Field(gt=0, description="optimizer steps at most; null: no limit")] = None
+    max_time: Annotated[float | None, Field(gt=0, description="seconds of training at most; null: no limit")] = None
     optimizer: Component = Component.model_validate({"name": "adamw"})
+    optimizers: Annotated[
+        dict[str, Component], Field(description="for tasks with several optimizers: other settings for some, by name")
+    ] = {}
     schedule: Component = Component.model_validate({"name": "one-cycle"})
+    restarts: Annotated[
+        tuple[Annotated[int, Field(gt=0)], ...],
+        Field(description="epochs after which the schedule starts over; written when a finished run goes on"),
+    ] = ()
+    layer_decay: Annotated[
+        float, Field(gt=0, le=1, description="learning rate of each block as a share of the next one's")
+    ] = 1.0
+    rates: Annotated[tuple[Rate, ...], Field(description="learning rates of their own for parts of the network")] = ()
+    clip: Annotated[Component | None, Field(description="limits gradients before each step; null: not")] = None
+    sam: Annotated[Sam | None, Field(description="sharpness-aware minimisation; null: not")] = None
+    non_finite: Annotated[
+        Literal["raise", "skip"], Field(description="a loss or gradient that is not finite: stop, or skip the step")
+    ] = "raise"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], Field(description="auto measures fp32 and bf16 and takes the faster")
     ] = "auto"
     channels_last: Annotated[
         bool | None, Field(description="memory layout of images; null: decided with the precision")
     ] = None
+    compile: Annotated[bool, Field(description="torch.compile the networks; pays on GPUs and in long runs")] = False
+    strategy: Annotated[
+        Literal["auto", "single", "ddp", "fsdp"],
+        Field(description="auto: ddp when torchrun started several processes, else single"),
+    ] = "auto"
     accumulate: Annotated[int, Field(gt=0, description="micro-batches in one optimizer step")] = 1
+    validate_every: Annotated[int, Field(gt=0, description="epochs from one validation to the next")] = 1
+    validate_steps: Annotated[
+        int | None, Field(gt=0, description="validate after so many optimizer steps, too; for long epochs")
+    ] = None
+    checkpoint_steps: Annotated[
+        int | None, Field(gt=0, description="save after so many optimizer steps, too; for long epochs")
+    ] = None
     monitor: Annotated[Monitored | None, Field(description="null: the task's own choice")] = None
+    metrics: Annotated[tuple[Component, ...], Field(description="computed besides the task's own")] = ()
     callbacks: tuple[Component, ...] = ()
+
+
+class Transfer(_Section):
+    """Begin with weights that were trained elsewhere."""
+
+    weights: Annotated[
+        str, Field(min_length=1, description="a file, a folder, a finished run, or a name of `lamp weights list`")
+    ]
+    sha256: Annotated[
+        str | None, Field(pattern="^[0-9a-fA-F]{64}$", description="null: what the file has, written down by the run")
+    ] = None
+    head: Annotated[
+        Literal["new", "keep"], Field(description="the last layer: a new one, or the one of the weights")
+    ] = "new"
+    strict: Annotated[
+        bool, Field(description="refuse unless all of the network but a new head is loaded and nothing is left over")
+    ] = True
+    ignore: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(description="patterns of tensors to leave out: fc.*")
+    ] = ()
+    input_norm: Annotated[
+        Literal["auto", "checkpoint", "data", "imagenet"],
+        Field(description="how inputs are scaled; auto: as where the weights were trained if the file says it"),
+    ] = "auto"
+    freeze_up_to: Annotated[
+        Annotated[int, Field(ge=0)] | str,
+        Field(description="blocks that never learn: how many, the name of the last, or head for all below the head"),
+    ] = 0
 
 
 def _known_format(name: str) -> str:
@@ -83,6 +174,10 @@ class BundleOptions(_Section):
         Literal["rows", "summary"], Field(description="summary keeps no rows of the data, only histograms and counts")
     ] = "rows"
     calibrate: Annotated[bool, Field(description="fit a softmax temperature on the validation split")] = True
+    threshold: Annotated[
+        Component | None,
+        Field(description="of two classes: how the probability is chosen from which the positive one is answered"),
+    ] = None
     formats: Annotated[
         tuple[Annotated[str, AfterValidator(_known_format)], ...],
         Field(description="further formats by catalog name; onnx and safetensors are always written"),
@@ -114,6 +209,27 @@ class Monitor(_Section):
     sinks: tuple[Component, ...] = (Component.model_validate({"name": "log"}),)
 
 
+class Search(_Section):
+    """Hyper-parameters to try, judged on the validation split; ``lamp search`` carries it out."""
+
+    space: Annotated[
+        dict[str, Parameter], Field(min_length=1, description="dotted key of this recipe -> values to try")
+    ]
+    sampler: Annotated[
+        Literal["tpe", "random", "grid"], Field(description="tpe learns from the trials so far; grid tries everything")
+    ] = "tpe"
+    trials: Annotated[int, Field(gt=0, description="trainings; of a grid at most so many")] = 30
+    pruner: Annotated[
+        Literal["none", "median", "successive-halving", "hyperband"],
+        Field(description="ends trials early that do worse than others did at their age"),
+    ] = "none"
+    metric: Annotated[Monitored | None, Field(description="null: train.monitor, or the task's own choice")] = None
+    timeout: Annotated[float | None, Field(gt=0, description="seconds after which no trial begins")] = None
+    storage: Annotated[
+        str | None, Field(description="database URL, for many machines; null: a file in the search's folder")
+    ] = None
+
+
 class Recipe(_Section):
     """A validated recipe. Frozen: change it with `with_`.
 
@@ -130,10 +246,12 @@ class Recipe(_Section):
     augment: tuple[Component, ...] = ()
     model: Component
     task: Component
+    transfer: Annotated[Transfer | None, Field(description="null: all weights start at random")] = None
     train: Train = Train()
     bundle: BundleOptions = BundleOptions()
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
+    search: Annotated[Search | None, Field(description="null: nothing to search")] = None
 
     @classmethod
     def load(cls, path: str | Path, set: list[str] | None = None) -> Recipe:
@@ -199,9 +317,19 @@ KIND_AT: dict[tuple[str, ...], str] = {
     ("augment", "*"): "augment",
     ("model",): "model",
     ("task",): "task",
+    ("task", "loss"): "loss",
+    ("task", "of"): "task",
+    ("task", "of", "loss"): "loss",
+    ("task", "members", "*", "model"): "model",
+    ("task", "members", "*", "task"): "task",
+    ("task", "members", "*", "task", "loss"): "loss",
     ("train", "optimizer"): "optimizer",
+    ("train", "optimizers", "*"): "optimizer",
+    ("train", "clip"): "clip",
     ("train", "schedule"): "schedule",
+    ("train", "metrics", "*"): "metric",
     ("train", "callbacks", "*"): "callback",
+    ("bundle", "threshold"): "threshold",
     ("monitor", "detectors", "*"): "detector",
     ("monitor", "sinks", "*"): "sink",
 }
@@ -307,8 +435,9 @@ def _components(data: dict[str, Any]) -> list[tuple[yaml.Path_, str]]:
         for step in pattern:
             following: list[tuple[yaml.Path_, Any]] = []
             for path, node in nodes:
-                if step == "*" and isinstance(node, list):
-                    following += [((*path, i), item) for i, item in enumerate(node)]
+                if step == "*" and isinstance(node, (list, dict)):
+                    items = node.items() if isinstance(node, dict) else enumerate(node)
+                    following += [((*path, key), item) for key, item in items]
                 elif isinstance(node, dict) and step in node:
                     following.append(((*path, step), node[step]))
             nodes = following

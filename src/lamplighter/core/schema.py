@@ -24,8 +24,9 @@ def build() -> dict[str, Any]:
     schema = Recipe.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
+    choices = {kind: _choice(kind, definitions) for kind in dict.fromkeys(KIND_AT.values())}
     for where, kind in KIND_AT.items():
-        _put(schema, where, _choice(kind, definitions))
+        _put(schema, where, choices[kind])
     return schema
 
 
@@ -49,18 +50,37 @@ def _choice(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _put(schema: dict[str, Any], where: tuple[str, ...], choice: dict[str, Any]) -> None:
-    """Replace the generic component at a place of the recipe by the choice."""
-    node = schema
+    """Replace the generic component at a place of the recipe by the choice; a place may lie within components."""
+    nodes = [schema]
     for step in where[:-1]:
-        node = node["items"] if step == "*" else _follow(schema, node["properties"][step])
-    last = where[-1]
-    place = node if last == "*" else node["properties"]
-    key = "items" if last == "*" else last
-    kept = {k: v for k, v in place[key].items() if k in ("default", "description")}
-    place[key] = {**choice, **kept}
+        nodes = [
+            inner for node in nodes for parent, key in _places(node, step) for inner in _forms(schema, parent[key])
+        ]
+    for parent, key in [place for node in nodes for place in _places(node, where[-1])]:
+        value = parent[key]
+        kept = {k: v for k, v in value.items() if k in ("default", "description")}
+        alternatives = value.get("anyOf") or value.get("oneOf") or [value]
+        if any(_is_generic(item) for item in alternatives):
+            others = [item for item in alternatives if not _is_generic(item)]  # null, auto
+            parent[key] = {"anyOf": [*choice["anyOf"], *others], **kept}
 
 
-def _follow(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """The definition behind a ``$ref``."""
+def _places(node: dict[str, Any], step: str) -> list[tuple[dict[str, Any], str]]:
+    """Where the schema of a key, or of any entry of a list or mapping, stands in ``node``."""
+    if step != "*":
+        return [(node["properties"], step)] if step in node.get("properties", {}) else []
+    return [(node, key) for key in ("items", "additionalProperties") if isinstance(node.get(key), dict)]
+
+
+def _forms(schema: dict[str, Any], node: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alternatives that a schema allows, references followed."""
+    alternatives = node.get("anyOf") or node.get("oneOf")
+    if alternatives:
+        return [form for item in alternatives for form in _forms(schema, item)]
     reference = node.get("$ref")
-    return schema["$defs"][reference.rpartition("/")[2]] if reference else node
+    return [schema["$defs"][reference.rpartition("/")[2]] if reference else node]
+
+
+def _is_generic(node: dict[str, Any]) -> bool:
+    """A reference to the model of any component."""
+    return node.get("$ref", "").rpartition("/")[2].split(".")[-1] in ("Component", "Data")

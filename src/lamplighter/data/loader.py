@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 
 from lamplighter.core import seeding
 from lamplighter.core.errors import DataError
@@ -27,6 +28,9 @@ class Loader:
         shuffle: a new order each epoch, drawn from (seed, epoch); otherwise the order of the rows.
         seed: the recipe's seed.
         drop_last: leave out a last batch that is not full.
+        index: add ``index`` to each batch: the position within the split of each of its rows, int64 (N,).
+        rank: number of this process among those that train together.
+        world: how many they are. Each gets its share of every batch; ``batch_size`` counts the rows of all of them.
         prefetch: batches prepared ahead by a thread; ``None``: 2 for rows that are decoded when fetched, else 0 (a
             gather from memory is faster than handing it over).
 
@@ -52,6 +56,9 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         prefetch: int | None = None,
+        index: bool = False,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"batch_size {batch_size}: must be at least 1")
@@ -59,12 +66,17 @@ class Loader:
             raise DataError("no rows to load")
         if drop_last and len(rows) < batch_size:
             raise DataError(f"{len(rows)} rows do not fill one batch of {batch_size}; use a smaller batch_size")
+        if batch_size % world:
+            raise DataError(f"batch_size {batch_size} cannot be shared among {world} processes; use a multiple of it")
         self.rows = rows
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
         self.prefetch = (2 if getattr(rows, "decodes", False) else 0) if prefetch is None else prefetch
+        self.index = index
+        self.rank = rank
+        self.world = world
         self.epoch = 0
         self.batch = 0
 
@@ -75,7 +87,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         chunks = self._remaining()
-        for batch in _ahead(self.rows, chunks, self.prefetch) if self.prefetch else map(self.rows.fetch, chunks):
+        for batch in _ahead(self._fetch, chunks, self.prefetch) if self.prefetch else map(self._fetch, chunks):
             self.batch += 1
             yield batch
         self.epoch += 1
@@ -106,13 +118,30 @@ class Loader:
         self.epoch = epoch
         self.batch = batch
 
+    def _fetch(self, indices: np.ndarray) -> Batch:
+        batch = self.rows.fetch(indices)
+        return {**batch, "index": torch.from_numpy(indices)} if self.index else batch
+
     def _remaining(self) -> Iterator[np.ndarray]:
         order = self.order(self.epoch)
         starts = range(self.batch * self.batch_size, len(self) * self.batch_size, self.batch_size)
-        return (order[start : start + self.batch_size] for start in starts)
+        return (self._share(order[start : start + self.batch_size]) for start in starts)
+
+    def _share(self, chunk: np.ndarray) -> np.ndarray:
+        """This process's rows of a batch. One without any takes the first, which it must not count."""
+        if self.world == 1:
+            return chunk
+        own = np.array_split(chunk, self.world)[self.rank]
+        return own if len(own) else chunk[:1]
+
+    def rows_of(self, batch: int) -> tuple[int, int]:
+        """Rows of a batch of the epoch (counting from 0) in all processes together, and in this one."""
+        together = min(self.batch_size, len(self.rows) - batch * self.batch_size)
+        full, rest = divmod(together, self.world)
+        return together, full + (self.rank < rest)
 
 
-def _ahead(rows: Rows, chunks: Iterator[np.ndarray], depth: int) -> Iterator[Batch]:
+def _ahead(fetch: Callable[[np.ndarray], Batch], chunks: Iterator[np.ndarray], depth: int) -> Iterator[Batch]:
     """Fetch with one thread, at most ``depth`` batches ahead; an exception reaches the caller at its own batch.
 
     The thread ends when the iterator is exhausted, closed or garbage collected.
@@ -121,7 +150,7 @@ def _ahead(rows: Rows, chunks: Iterator[np.ndarray], depth: int) -> Iterator[Bat
     try:
         waiting: deque[Future[Batch]] = deque()
         for chunk in chunks:
-            waiting.append(worker.submit(rows.fetch, chunk))
+            waiting.append(worker.submit(fetch, chunk))
             if len(waiting) > depth:
                 yield waiting.popleft().result()
         while waiting:

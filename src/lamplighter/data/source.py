@@ -35,6 +35,9 @@ class Source(Protocol):
     A source may also offer ``statistics() -> {"x": (mean, std)}`` for each channel of an image (the first layer of the
     network then normalises), ``target_statistics() -> (mean, std)`` for numeric targets (they are learned in standard
     units), all fitted on the training split, and ``notes: list[str]``, lines a person should read before training.
+    ``split_keys`` (`lamplighter.data.split_rules.SplitKeys`) says what cross-validation must respect when it divides
+    the rows anew; without it, classes are kept in proportion. ``columns() -> dict[str, array]`` gives a table's inputs,
+    all rows, to `lamplighter.data.leakage`.
 
     Attributes:
         signature: what goes in and what is predicted.

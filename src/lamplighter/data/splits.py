@@ -1,11 +1,14 @@
-"""Which rows train, which choose, which judge: seeded, stratified, and written down with a digest."""
+"""Which rows train, which choose, which judge: seeded, stratified, and written down with a digest.
+
+Splits that keep groups together or follow time are made by `lamplighter.data.split_rules`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ class Splits:
         train: int64 positions, without repetition and shared with no other split.
         val: chooses the best epoch, calibrates, and becomes the monitor's reference.
         test: opened once, at the end.
+        unused: rows in no split, left out on purpose: the locked test rows of a cross-validation, a gap in time.
 
     Raises:
         DataError: a split is empty, or a row stands in two places.
@@ -36,16 +40,18 @@ class Splits:
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+    unused: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        for name in NAMES:
+        for name in (*NAMES, "unused"):
             given = np.asarray(getattr(self, name))
-            if given.ndim != 1 or len(given) == 0 or not np.issubdtype(given.dtype, np.integer):
+            needed = name in NAMES
+            if given.ndim != 1 or (needed and not len(given)) or not np.issubdtype(given.dtype, np.integer):
                 raise DataError(f"the {name} split must be a non-empty list of row positions, not {_describe(given)}")
             positions = np.array(given, dtype=np.int64)
             positions.setflags(write=False)
             object.__setattr__(self, name, positions)
-        together = np.concatenate([self.train, self.val, self.test])
+        together = np.concatenate([self.train, self.val, self.test, self.unused])
         if together.min() < 0:
             raise DataError(f"splits: row {together.min()} is negative; positions count from 0")
         values, counts = np.unique(together, return_counts=True)
@@ -73,6 +79,9 @@ class Splits:
         for name in NAMES:
             digest.update(f"{name}:{len(self[name])}:".encode())
             digest.update(self[name].astype("<i8").tobytes())
+        if len(self.unused):
+            digest.update(f"unused:{len(self.unused)}:".encode())
+            digest.update(self.unused.astype("<i8").tobytes())
         return digest.hexdigest()
 
     def check(self, rows: int) -> None:
@@ -81,8 +90,9 @@ class Splits:
         Args:
             rows: rows the data set has now.
         """
-        made_for = len(self.train) + len(self.val) + len(self.test)
+        made_for = len(self.train) + len(self.val) + len(self.test) + len(self.unused)
         highest = max(int(self[name].max()) for name in NAMES)
+        highest = max(highest, int(self.unused.max(initial=0)))
         if made_for != rows or highest >= rows:
             raise DataError(
                 f"the saved split covers {made_for} rows (up to row {highest}), the data has {rows} now; "
@@ -100,6 +110,7 @@ class Splits:
                     train=self.train,
                     val=self.val,
                     test=self.test,
+                    unused=self.unused,
                     digest=np.array(self.digest),
                 )
 
@@ -114,7 +125,8 @@ class Splits:
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-                splits = cls(*(content[name] for name in NAMES))
+                unused = content["unused"] if "unused" in content.files else np.empty(0, np.int64)
+                splits = cls(content["train"], content["val"], content["test"], unused)
                 digest = str(content["digest"])
         except FileNotFoundError:
             raise DataError(f"{path}: no such file") from None
@@ -163,8 +175,7 @@ def cut(
         rows: number of rows; needed when ``y`` is ``None``.
         names: what to call the parts in errors.
     """
-    if len(ratios) != len(names) or not (min(ratios) > 0 and abs(sum(ratios) - 1) < 1e-6):
-        raise DataError(f"split {tuple(ratios)}: give {len(names)} shares above 0 that sum to 1 ({', '.join(names)})")
+    check_ratios(ratios, names)
     codes = _codes(y, rows)
     # rows in class order, shuffled within each class
     shuffled = seeding.generator(seed, "split").permutation(len(codes))
@@ -179,6 +190,16 @@ def cut(
                 "add rows or give it a larger share"
             )
     return parts
+
+
+def check_ratios(ratios: Sequence[float], names: Sequence[str]) -> None:
+    """Refuse shares that are not one above 0 for each name, together 1.
+
+    Raises:
+        DataError: says which shares are needed.
+    """
+    if len(ratios) != len(names) or not (min(ratios) > 0 and abs(sum(ratios) - 1) < 1e-6):
+        raise DataError(f"split {tuple(ratios)}: give {len(names)} shares above 0 that sum to 1 ({', '.join(names)})")
 
 
 def _codes(y: np.ndarray | None, rows: int | None) -> np.ndarray:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from lamplighter.metrics.calibration import Reliability
+from lamplighter.metrics.curves import PrecisionRecallCurve, RocCurve
 from lamplighter.metrics.intervals import wilson
 
 # Placeholder colours, replaced by the page's CSS variables in `_to_svg`.
@@ -45,6 +46,9 @@ _STYLE: dict[Any, Any] = {
     "lines.solid_capstyle": "round",
 }
 _MAX_POINTS = 1000
+_LINES: list[tuple[str, Any]] = [
+    (colour, dashes) for dashes in ("solid", (0, (5, 2)), (0, (1.5, 1.5))) for colour in (NOW, THEN, INK)
+]
 
 
 def epochs_chart(
@@ -166,6 +170,86 @@ def residuals_chart(residuals: np.ndarray, about: str) -> Markup:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _round_ticks(axes.xaxis)
         return _to_svg(figure, about)
+
+
+def lines_chart(curves: Sequence[Sequence[float]], about: str) -> Markup:
+    """One curve for each run over the epochs; its number, from 1, stands at its end.
+
+    Args:
+        curves: one list of values a run, NaN where an epoch has none; they may be of different lengths.
+        about: for people who hear the page.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 2.9)
+        drawn = np.concatenate([_finite(curve) for curve in curves])
+        positive = drawn[np.isfinite(drawn)]
+        if positive.size and positive.min() > 0 and positive.max() > 30 * positive.min():
+            axes.set_yscale("log")
+        for number, curve in enumerate(curves, start=1):
+            values, epochs = _finite(curve), np.arange(1, len(curve) + 1)
+            shown = np.isfinite(values)
+            if not shown.any():
+                continue
+            colour, dashes = _LINES[(number - 1) % len(_LINES)]
+            axes.plot(epochs[shown], values[shown], color=colour, linestyle=dashes)
+            axes.annotate(
+                str(number), (epochs[shown][-1], values[shown][-1]), (4, 0), textcoords="offset points", va="center",
+                color=colour, fontweight="bold",
+            )  # fmt: skip
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        return _to_svg(figure, about)
+
+
+def roc_chart(curve: RocCurve, at: tuple[float, float], about: str) -> Markup:
+    """Share of the positives found upwards, share of the others falsely alarmed to the right.
+
+    Args:
+        curve: of at least one positive and one other row.
+        at: the point of the threshold in use.
+        about: for people who hear the page.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 3.9)
+        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (1, 2)))
+        kept = _thinned(len(curve.thresholds))
+        axes.plot(curve.false_positive_rate[kept], curve.true_positive_rate[kept], color=NOW)
+        return _shares(figure, axes, at, "others falsely alarmed", "positives found (recall)", about)
+
+
+def precision_recall_chart(curve: PrecisionRecallCurve, at: tuple[float, float], share: float, about: str) -> Markup:
+    """Precision upwards, recall to the right, in steps: between two thresholds there is nothing to choose.
+
+    Args:
+        curve: of at least one positive row.
+        at: the point of the threshold in use; NaN precision for one that answers nothing.
+        share: of positives among the rows, which is the precision of answering at random.
+        about: for people who hear the page.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 3.9)
+        axes.axhline(share, color=QUIET, linewidth=1, linestyle=(0, (1, 2)))
+        kept = _thinned(len(curve.recall))
+        axes.plot(curve.recall[kept], curve.precision[kept], color=NOW, drawstyle="steps-post")
+        return _shares(figure, axes, at, "positives found (recall)", "such answers that are right (precision)", about)
+
+
+def _shares(figure: Figure, axes: Axes, at: tuple[float, float], across: str, upwards: str, about: str) -> Markup:
+    """Finish a chart whose both axes are shares."""
+    if np.isfinite(at).all():
+        axes.plot(
+            *at, "o", color=NOW, markeredgecolor=CARD, markeredgewidth=1.5, markersize=10, zorder=4, clip_on=False
+        )
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(across)
+    axes.set_ylabel(upwards)
+    return _to_svg(figure, about)
+
+
+def _thinned(points: int) -> np.ndarray:
+    """Up to `_MAX_POINTS` positions, both ends among them."""
+    return np.unique(np.linspace(0, points - 1, min(points, _MAX_POINTS)).astype(int))
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:

@@ -22,7 +22,11 @@ _CLASSES = 100
 
 
 def classified(
-    outputs: dict[str, np.ndarray], signature: Signature, raw: Callable[[np.ndarray], list[Any]], temperature: float
+    outputs: dict[str, np.ndarray],
+    signature: Signature,
+    raw: Callable[[np.ndarray], list[Any]],
+    temperature: float,
+    answers: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Everything the page says about the answers.
 
@@ -31,13 +35,14 @@ def classified(
         signature: of the data.
         raw: positions among the N rows -> rows as a client would send them.
         temperature: of the softmax.
+        answers: (N,) classes that were answered; None: the most probable ones.
 
     Returns:
         ``confusion``, ``pairs``, ``classes``, ``calibration``, ``worst``, ``baseline`` for the template.
     """
     logits, y, labels = outputs["logits"], outputs["y"], signature.labels
     plain, calibrated = softmax(logits), softmax(logits, temperature)
-    answers = calibrated.argmax(axis=1)
+    answers = calibrated.argmax(axis=1) if answers is None else answers
     matrix = cm.confusion_matrix(answers, y, len(labels))
     common = int(matrix.sum(axis=1).argmax())
     return {

@@ -16,11 +16,13 @@ class Meaning(NamedTuple):
         title: as people say it.
         text: one sentence.
         style: ``percent``, ``fraction`` (three decimals) or ``unit`` (four digits that count).
+        main: one of the numbers to look at first.
     """
 
     title: str
     text: str
     style: Style = "unit"
+    main: bool = True
 
 
 _CLASSIFICATION = {
@@ -33,6 +35,22 @@ _CLASSIFICATION = {
     "f1_macro": Meaning(
         "F1, mean of classes",
         "Low when the model misses rows of a class or gives the class to others. 1 is perfect.",
+        "fraction",
+    ),
+    "precision": Meaning(
+        "Precision",
+        "Of the rows given the positive class, the share that is it: how far such an answer can be trusted.",
+        "percent",
+    ),
+    "recall": Meaning(
+        "Recall",
+        "Of the rows of the positive class, the share that was found.",
+        "percent",
+    ),
+    "f1": Meaning("F1", "Precision and recall in one number: low when either is. 1 is perfect.", "fraction"),
+    "average_precision": Meaning(
+        "Average precision",
+        "Area under the precision-recall curve. A model that guesses scores the share of positive rows.",
         "fraction",
     ),
     "roc_auc": Meaning(
@@ -55,6 +73,30 @@ _CLASSIFICATION = {
         "Mean gap between stated confidence and share of right answers (ECE). 0 is honest.",
         "fraction",
     ),
+    "mcc": Meaning(
+        "Matthews correlation",
+        "Correlation of answers and truth over all classes: 1 is perfect, 0 no better than guessing.",
+        "fraction",
+        main=False,
+    ),
+    "kappa": Meaning(
+        "Cohen's kappa",
+        "Agreement with the truth beyond what guessing as often would give. 1 is perfect, 0 is guessing.",
+        "fraction",
+        main=False,
+    ),
+    "precision_macro": Meaning(
+        "Precision, mean of classes",
+        "Of the rows given a class, the share that is it, averaged over the classes.",
+        "percent",
+        main=False,
+    ),
+    "recall_macro": Meaning(
+        "Recall, mean of classes",
+        "Of the rows of a class, the share that was found, averaged over the classes that have rows or were answered.",
+        "percent",
+        main=False,
+    ),
 }
 _REGRESSION = {
     "rmse": Meaning("RMSE", "Typical size of an error in the target's own unit; large errors weigh more."),
@@ -64,7 +106,15 @@ _REGRESSION = {
         "Share of the target's ups and downs that is explained: 1 is perfect, 0 no better than the mean.",
         "fraction",
     ),
-    "loss": Meaning("Mean squared error", "Mean of the squared errors, which is what training made small."),
+    "mape": Meaning(
+        "Mean percentage error",
+        "How far an answer is off on average, as a share of the true value. For targets well above zero.",
+        "percent",
+    ),
+    "loss": Meaning(
+        "Loss",
+        "What training made small, on targets scaled to deviation 1: the squared error, or the loss the recipe names.",
+    ),
 }
 
 

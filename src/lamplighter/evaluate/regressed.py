@@ -39,7 +39,7 @@ def regressed(
         "targets": [_target(names[t], value[usable[:, t], t], y[usable[:, t], t]) for t in drawn[:_TARGETS]],
         "more": len(drawn) - len(drawn[:_TARGETS]),
         "table": [
-            {"name": name, **{key: figure(float(column[t])) for key, column in columns.items()}}
+            {"name": name, **{key: figure(float(columns[key][t])) for key in ("n", "loss", "mae", "rmse", "r2")}}
             for t, name in enumerate(names)
         ],
         "worst": _worst(value, y, names, signature, raw),

@@ -13,9 +13,15 @@ import numpy as np
 from lamplighter.core import files, yaml
 from lamplighter.core.signature import Signature
 from lamplighter.evaluate.classified import classified
+from lamplighter.evaluate.comparison import Comparison, compared
+from lamplighter.evaluate.decided import decided
 from lamplighter.evaluate.glossary import figure, interval, meaning, order
 from lamplighter.evaluate.learning import learning
+from lamplighter.evaluate.overfitting import Verdict
 from lamplighter.evaluate.regressed import regressed
+from lamplighter.evaluate.sliced import sliced
+from lamplighter.metrics import thresholds
+from lamplighter.metrics.calibration import softmax
 from lamplighter.metrics.score import Score
 
 _PAGES = jinja2.Environment(
@@ -38,6 +44,11 @@ def write_report(
     raw: Callable[[np.ndarray], list[Any]],
     temperature: float = 1.0,
     split: str = "test",
+    comparison: Comparison | None = None,
+    validation: dict[str, np.ndarray] | None = None,
+    threshold: float | None = None,
+    positive: int = 1,
+    fitted: Verdict | None = None,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -52,14 +63,29 @@ def write_report(
         raw: positions among the N rows -> those rows as a client would send them.
         temperature: fitted on validation rows; 1 for none.
         split: name of the split that the outputs are of.
+        comparison: the model beside others on the same rows.
+        validation: ``logits`` and ``y`` of the validation rows, on which thresholds for two classes are chosen.
+        threshold: of two classes, the probability from which the positive one is answered; None: the likelier one is.
+        positive: index of the positive class.
+        fitted: whether the model is too simple, too eager, or about right.
     """
     classification = "logits" in outputs
     n = len(outputs["y"])
     view: dict[str, Any] = {}
-    if n:
-        view = (
-            classified(outputs, signature, raw, temperature) if classification else regressed(outputs, signature, raw)
-        )
+    seed = int(recipe.get("seed") or 0)
+    if n and classification:
+        calibrated = softmax(outputs["logits"], temperature)
+        answers = None if threshold is None else thresholds.answers(calibrated, threshold, positive)
+        view = classified(outputs, signature, raw, temperature, answers)
+        judged = {"probabilities": calibrated, "y": outputs["y"]} | ({} if answers is None else {"answers": answers})
+        view["slices"] = sliced(judged, signature, raw, seed)
+        view["decision"] = None
+        if len(signature.labels) == 2:
+            tuning = (softmax(validation["logits"], temperature), validation["y"]) if validation else None
+            chosen = (recipe.get("bundle") or {}).get("threshold")
+            view["decision"] = decided(calibrated, outputs["y"], signature, positive, threshold, chosen, tuning)
+    elif n:
+        view = {**regressed(outputs, signature, raw), "slices": sliced(outputs, signature, raw, seed)}
     curves = learning(history, recipe, classification)
     page = _PAGES.get_template("report.html").render(
         name=recipe.get("name", "model"),
@@ -71,9 +97,11 @@ def write_report(
         targets=[target.name for target in signature.targets],
         scores=_scores(scores, classification),
         curves=curves,
-        facts=_facts(recipe, curves),
+        facts=_facts(recipe, curves) + _weights(history),
         recipe=yaml.dump(recipe),
         view=view,
+        compared=compared(comparison, classification) if comparison else None,
+        fitted=_fitted(fitted) if fitted else None,
     )
     files.write_text(path, page)
 
@@ -87,7 +115,7 @@ def _scores(scores: dict[str, Score], classification: bool) -> list[dict[str, An
         if (
             min(score.low, score.value) >= 0
             and max(score.high, score.value) <= 1
-            and name not in ("loss", "mae", "rmse")
+            and name not in ("loss", "mae", "rmse", "mape")
         ):
             low, high = min(score.low, score.value), max(score.high, score.value)
             bar = {"left": f"{100 * low:.2f}", "width": f"{100 * (high - low):.2f}", "at": f"{100 * score.value:.2f}"}
@@ -101,15 +129,35 @@ def _scores(scores: dict[str, Score], classification: bool) -> list[dict[str, An
                 "level": f"{score.level:.0%}",
                 "n": f"{score.n:,}",
                 "bar": bar,
+                "main": words.main,
             }
         )
     return rows
+
+
+def _fitted(fitted: Verdict) -> dict[str, Any]:
+    """Three bars of one scale: loss of seen rows, of unseen rows, and of the trivial model."""
+    losses = {
+        "training rows": fitted.train_loss,
+        "validation rows": fitted.val_loss,
+        "always the same answer": fitted.baseline_loss,
+    }
+    longest = max(losses.values())
+    bars = [
+        {"name": name, "value": figure(loss), "width": f"{100 * max(loss, 0) / longest:.2f}"}
+        for name, loss in losses.items()
+    ]
+    return {"title": fitted.title, "kind": fitted.kind, "bars": bars, "advice": fitted.advice, "rows": fitted.rows}
 
 
 def _facts(recipe: dict[str, Any], curves: dict[str, Any] | None) -> list[tuple[str, str]]:
     """What was trained, in a few words; what a recipe does not say is left out."""
     train = recipe.get("train") or {}
     data = recipe.get("data") or {}
+    runs = _finished_runs(recipe.get("task") or {})
+    if runs:
+        task = _component(recipe.get("task"))
+        return [("data", _component(data, leave_out=("batch_size",))), ("task", task), ("members", ", ".join(runs))]
     facts = [
         ("data", _component(data, leave_out=("batch_size",))),
         ("model", _component(recipe.get("model"))),
@@ -125,6 +173,25 @@ def _facts(recipe: dict[str, Any], curves: dict[str, Any] | None) -> list[tuple[
         epochs = f"{curves['epochs']} of {planned}" if planned else str(curves["epochs"])
         facts += [("epochs", epochs), ("training time", _duration(curves["seconds"]))]
     return [(name, text) for name, text in facts if text]
+
+
+def _weights(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Where the weights came from that training began with, and what was done to them."""
+    facts = []
+    for record in history:
+        if record.get("event") == "transfer":
+            left = [*record["missing"], *record["mismatched"]]
+            parts = [f"{record['loaded']} tensors of {record['source']}"]
+            parts += [f"at random: {', '.join([*record['new'], *left])}"] if record["new"] or left else []
+            facts.append(("began with", "; ".join([*parts, *record["notes"]])))
+    return facts
+
+
+def _finished_runs(task: dict[str, Any]) -> list[str]:
+    """The runs that an ensemble was made of; none when it was trained as one."""
+    members = task.get("members") if task.get("name") == "ensemble" else None
+    runs = [member.get("run") for member in members] if isinstance(members, list) else []
+    return [run for run in runs if run]
 
 
 def _component(component: dict[str, Any] | None, leave_out: tuple[str, ...] = ()) -> str:

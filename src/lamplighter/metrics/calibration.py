@@ -86,8 +86,46 @@ def ece(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
     """
     if not len(y):
         return float("nan")
-    confidence, right, bin_of = _binned(probabilities, y, bins)
-    return float(np.abs(np.bincount(bin_of, right - confidence, bins)).sum() / len(y))
+    gap, bin_of = gaps(probabilities, y, bins)
+    return float(np.abs(np.bincount(bin_of, gap, bins)).sum() / len(y))
+
+
+def mce(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
+    """Maximum calibration error (Naeini et al. 2015): max_m |accuracy_m - confidence_m| over bins with rows.
+
+    A bin of few rows is often far off by chance: look at `reliability` for how many stand in it. NaN without rows.
+
+    >>> round(mce(np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), np.array([0, 1, 1]), bins=4), 4)
+    0.35
+    """
+    if not len(y):
+        return float("nan")
+    gap, bin_of = gaps(probabilities, y, bins)
+    count = np.bincount(bin_of, minlength=bins)
+    total = np.abs(np.bincount(bin_of, gap, bins))
+    return float((total[count > 0] / count[count > 0]).max())
+
+
+def adaptive_ece(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
+    """`ece` over bins that hold equally many rows instead of being equally wide (Nguyen and O'Connor 2015).
+
+    Sure models crowd into the last of the equal widths; here every bin has its share. The edges are the m / M quantiles
+    of the confidence; equal confidences stand in one bin, so that the order of rows changes nothing. NaN without rows.
+
+    >>> p = np.array([[0.99, 0.01], [0.98, 0.02], [0.97, 0.03], [0.6, 0.4]])
+    >>> round(adaptive_ece(p, np.array([0, 0, 1, 1]), bins=2), 4)
+    0.4
+    """
+    if not len(y):
+        return float("nan")
+    confidence, right, _ = _binned(probabilities, y, bins)
+    if np.isnan(confidence).any():
+        return float("nan")
+    order = np.lexsort((right, confidence))
+    gaps, rising = (right - confidence)[order], confidence[order]
+    edges = rising[-(-np.arange(1, bins) * len(rising) // bins) - 1]
+    bin_of = np.searchsorted(edges, rising, side="left")
+    return float(np.abs(np.bincount(bin_of, gaps, bins)).sum() / len(rising))
 
 
 def ece_contributions(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -96,9 +134,14 @@ def ece_contributions(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS
     Resampling these keeps each bin's sign. Resampling the ECE itself adds noise to every absolute value and gives
     intervals that lie above the estimate.
     """
+    gap, bin_of = gaps(probabilities, y, bins)
+    return np.sign(np.bincount(bin_of, gap, bins))[bin_of] * gap
+
+
+def gaps(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) signed gap of each row, 1 or 0 for right or wrong less its confidence, and (N,) its bin."""
     confidence, right, bin_of = _binned(probabilities, y, bins)
-    signs = np.sign(np.bincount(bin_of, right - confidence, bins))
-    return signs[bin_of] * (right - confidence)
+    return right - confidence, bin_of
 
 
 def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:

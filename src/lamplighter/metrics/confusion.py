@@ -7,24 +7,30 @@ Legend: C confusion matrix, TP = C[k, k], FP = sum of column k less TP, FN = sum
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from lamplighter.core.errors import DataError
 
 
-def confusion_matrix(predicted: np.ndarray, y: np.ndarray, num_classes: int) -> np.ndarray:
+def confusion_matrix(
+    predicted: np.ndarray, y: np.ndarray, num_classes: int, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Count how often class i was answered with class j.
 
     Args:
         predicted: (N,) class indices the model chose.
         y: (N,) true class indices.
         num_classes: K; every index lies in 0..K-1.
+        weight: (N,) how much each row counts; None for one each. Every metric of the matrix is then weighted too.
 
     Returns:
-        (K, K) int64, rows are the truth and columns the prediction. For two classes [[TN, FP], [FN, TP]].
+        (K, K), rows are the truth and columns the prediction; int64, or float64 with weights. For two classes
+        [[TN, FP], [FN, TP]].
 
     Raises:
-        DataError: different lengths, or an index outside 0..K-1.
+        DataError: different lengths, an index outside 0..K-1, or a weight that is negative or not finite.
 
     >>> confusion_matrix(np.array([1, 0, 1, 0, 0, 1, 1, 0]), np.array([1, 0, 1, 1, 0, 1, 0, 0]), 2).tolist()
     [[3, 1], [1, 3]]
@@ -35,7 +41,8 @@ def confusion_matrix(predicted: np.ndarray, y: np.ndarray, num_classes: int) -> 
     check_classes(predicted, num_classes, "predicted class")
     check_classes(y, num_classes)
     cells = y.astype(np.int64) * num_classes + predicted.astype(np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+    counted = np.bincount(cells, checked_weight(weight, len(y)), minlength=num_classes**2)
+    return counted.reshape(num_classes, num_classes)
 
 
 def check_classes(y: np.ndarray, num_classes: int, name: str = "target") -> None:
@@ -48,6 +55,33 @@ def check_classes(y: np.ndarray, num_classes: int, name: str = "target") -> None
     if wrong.size:
         row = wrong[0]
         raise DataError(f"row {row}: {name} {y[row]} is outside 0..{num_classes - 1}; leave blank rows out")
+
+
+def checked_weight(weight: np.ndarray | None, n: int) -> np.ndarray | None:
+    """Weights as (n,) float64, or None where there are none.
+
+    Raises:
+        DataError: another shape, or a weight that is negative or not finite; names the row.
+    """
+    if weight is None:
+        return None
+    weight = np.asarray(weight, dtype=np.float64)
+    if weight.shape != (n,):
+        raise DataError(f"weights of shape {weight.shape} do not fit {n} rows: give one each")
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if wrong.size:
+        raise DataError(f"row {wrong[0]}: the weight {weight[wrong[0]]} is not a number from 0 upwards")
+    return weight
+
+
+def normalised(confusion: np.ndarray, over: Literal["true", "predicted", "all"] = "true") -> np.ndarray:
+    """Shares instead of counts: of each true class, of each answered class, or of all rows. 0 where there are no rows.
+
+    >>> normalised(np.array([[2, 2], [1, 3]])).tolist()
+    [[0.5, 0.5], [0.25, 0.75]]
+    """
+    axis = {"true": 1, "predicted": 0, "all": None}[over]
+    return ratio(confusion, np.broadcast_to(confusion.sum(axis=axis, keepdims=True), confusion.shape))
 
 
 def accuracy(confusion: np.ndarray) -> float:
@@ -68,7 +102,7 @@ def precision(confusion: np.ndarray) -> np.ndarray:
     >>> precision(np.array([[3, 1], [1, 3]]))
     array([0.75, 0.75])
     """
-    return _ratio(np.diag(confusion), confusion.sum(axis=0))
+    return ratio(np.diag(confusion), confusion.sum(axis=0))
 
 
 def recall(confusion: np.ndarray) -> np.ndarray:
@@ -77,7 +111,7 @@ def recall(confusion: np.ndarray) -> np.ndarray:
     >>> recall(np.array([[2, 2], [1, 3]]))
     array([0.5 , 0.75])
     """
-    return _ratio(np.diag(confusion), confusion.sum(axis=1))
+    return ratio(np.diag(confusion), confusion.sum(axis=1))
 
 
 def f1(confusion: np.ndarray) -> np.ndarray:
@@ -86,7 +120,19 @@ def f1(confusion: np.ndarray) -> np.ndarray:
     >>> f1(np.array([[3, 1], [1, 3]]))
     array([0.75, 0.75])
     """
-    return _ratio(2 * np.diag(confusion), confusion.sum(axis=0) + confusion.sum(axis=1))
+    return fbeta(confusion)
+
+
+def fbeta(confusion: np.ndarray, beta: float = 1.0) -> np.ndarray:
+    """Precision and recall in one, recall weighing beta times as much (van Rijsbergen 1979). 0 where all three are 0.
+
+    (1 + beta^2) TP / ((1 + beta^2) TP + FP + beta^2 FN).
+
+    >>> fbeta(np.array([[2, 2], [1, 3]]), beta=2).round(4).tolist()
+    [0.5263, 0.7143]
+    """
+    b2 = beta * beta
+    return ratio((1 + b2) * np.diag(confusion), confusion.sum(axis=0) + b2 * confusion.sum(axis=1))
 
 
 def balanced_accuracy(confusion: np.ndarray) -> float:
@@ -117,24 +163,68 @@ def mcc(confusion: np.ndarray) -> float:
     0.5
     """
     counts = confusion.astype(np.float64)
-    actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
-    n, right = counts.sum(), np.trace(counts)
-    spread = (n**2 - predicted @ predicted) * (n**2 - actual @ actual)
-    return float((right * n - actual @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+    return float(mcc_from_counts(np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)))
+
+
+def cohen_kappa(confusion: np.ndarray, weights: Literal["linear", "quadratic"] | None = None) -> float:
+    """Agreement beyond what chance would give (Cohen 1960; weighted 1968), up to 1; 0 is chance.
+
+    1 - sum w C / sum w E, with E the matrix expected when truth and answer are independent. w is 1 for every mistake;
+    for ordered classes |i - j| (linear) or (i - j)^2 (quadratic) of the class indices. NaN when E has no mistakes: no
+    rows, or truth and answers are all of one and the same class.
+
+    >>> cohen_kappa(np.array([[3, 1], [1, 3]]))
+    0.5
+    >>> round(cohen_kappa(np.array([[3, 1, 0], [0, 2, 1], [2, 0, 3]]), "quadratic"), 4)
+    0.4495
+    """
+    counts = confusion.astype(np.float64)
+    index = np.arange(len(counts), dtype=np.float64)
+    apart = np.abs(index[:, None] - index)
+    cost = {None: apart > 0, "linear": apart, "quadratic": apart**2}[weights]
+    total = counts.sum()
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / (total if total else 1)
+    by_chance = (cost * expected).sum()
+    return float(1 - (cost * counts).sum() / by_chance) if by_chance > 0 else float("nan")
+
+
+def mean_precision(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Mean of hits / predicted over the last axis, where predicted + actual > 0. Leading axes are resamples."""
+    return ratio(ratio(hits, predicted).sum(axis=-1), (predicted + actual > 0).sum(axis=-1), empty=np.nan)
+
+
+def macro_recall(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Mean of hits / actual over the last axis, where predicted + actual > 0. Leading axes are resamples."""
+    return ratio(ratio(hits, actual).sum(axis=-1), (predicted + actual > 0).sum(axis=-1), empty=np.nan)
 
 
 def mean_recall(hits: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Mean of hits / actual over the last axis, where actual > 0. Leading axes are resamples."""
-    return _ratio(_ratio(hits, actual).sum(axis=-1), (actual > 0).sum(axis=-1), empty=np.nan)
+    return ratio(ratio(hits, actual).sum(axis=-1), (actual > 0).sum(axis=-1), empty=np.nan)
 
 
 def mean_f1(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Mean of 2 hits / (predicted + actual) over the last axis, where that sum > 0. Leading axes are resamples."""
     total = predicted + actual
-    return _ratio(_ratio(2 * hits, total).sum(axis=-1), (total > 0).sum(axis=-1), empty=np.nan)
+    return ratio(ratio(2 * hits, total).sum(axis=-1), (total > 0).sum(axis=-1), empty=np.nan)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, empty: float = 0.0) -> np.ndarray:
+def mcc_from_counts(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """`mcc` from the counts of each class on the last axis. Leading axes are resamples."""
+    hits, predicted, actual = (np.asarray(counts, dtype=np.float64) for counts in (hits, predicted, actual))
+    n, by_chance = actual.sum(axis=-1), (actual * predicted).sum(axis=-1)
+    spread = (n**2 - (predicted**2).sum(axis=-1)) * (n**2 - (actual**2).sum(axis=-1))
+    return ratio(hits.sum(axis=-1) * n - by_chance, np.sqrt(np.maximum(spread, 0)))
+
+
+def kappa_from_counts(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Unweighted `cohen_kappa` from the counts of each class on the last axis. Leading axes are resamples."""
+    hits, predicted, actual = (np.asarray(counts, dtype=np.float64) for counts in (hits, predicted, actual))
+    n, by_chance = actual.sum(axis=-1), (actual * predicted).sum(axis=-1)
+    return ratio(hits.sum(axis=-1) * n - by_chance, n**2 - by_chance, empty=np.nan)
+
+
+def ratio(above: np.ndarray, below: np.ndarray, empty: float = 0.0) -> np.ndarray:
     """above / below, and ``empty`` where below is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     return np.divide(above, below, out=np.full(below.shape, empty), where=below > 0)

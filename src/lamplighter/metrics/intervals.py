@@ -6,6 +6,7 @@ weighted sum of them; a metric of the confusion matrix needs the matrix only, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -58,7 +59,7 @@ def resampled_means(values: np.ndarray, seed: int = 0, resamples: int = RESAMPLE
     n = len(values)
     values = np.asarray(values, dtype=np.float64)
     rng = seeding.generator(seed, "bootstrap rows")
-    blocks, done, total = [], 0, _bounded(resamples, n)
+    blocks, done, total = [], 0, bounded(resamples, n)
     while done < total:
         rows = min(total - done, max(1, _BLOCK // n))
         drawn = rng.integers(n, size=(rows, n), dtype=np.int32 if n < 2**31 else np.int64)
@@ -86,7 +87,7 @@ def resampled_counts(
     truth, answer = np.nonzero(confusion)
     share = confusion[truth, answer] / n
     rng = seeding.generator(seed, "bootstrap cells")
-    drawn = rng.multinomial(n, share, size=_bounded(resamples, len(share)))
+    drawn = rng.multinomial(n, share, size=bounded(resamples, len(share)))
     hits, predicted, actual = (np.zeros((len(drawn), k), dtype=np.int64) for _ in range(3))
     for cell, (i, j) in enumerate(zip(truth, answer)):
         actual[:, i] += drawn[:, cell]
@@ -109,5 +110,22 @@ def percentile(resampled: np.ndarray, level: float = 0.95) -> tuple[float, float
     return float(low), float(high)
 
 
-def _bounded(resamples: int, size: int) -> int:
-    return min(resamples, max(200, _DRAWS // size))
+def resampled_matrices(confusion: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """B confusion matrices of rows drawn with replacement, (K, K) int64 each, one after the other.
+
+    Args:
+        confusion: (K, K) counts, at least one.
+    """
+    truth, answer = np.nonzero(confusion)
+    n = int(confusion.sum())
+    share = confusion[truth, answer] / n
+    rng = seeding.generator(seed, "bootstrap cells")
+    for _ in range(bounded(resamples, len(share))):
+        drawn = np.zeros(confusion.shape, dtype=np.int64)
+        drawn[truth, answer] = rng.multinomial(n, share)
+        yield drawn
+
+
+def bounded(resamples: int, size: int) -> int:
+    """Resamples to draw of something of this size: at most twenty million draws, but 200 resamples at least."""
+    return min(resamples, max(200, _DRAWS // max(size, 1)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from lamplighter.core import registry
@@ -41,6 +42,32 @@ def create(name: str, **keywords: Any) -> Any:
 def list() -> builtins.list[str]:
     """Names of all architectures, one's own registered ones included."""
     return registry.names("model")
+
+
+def load_reference(model: Any, state_dict: Mapping[str, Any]) -> Any:
+    """Load a ``state_dict`` of the reference implementation: torchvision, timm or transformers. Strict.
+
+    Names are translated where the model's class lists another layout, and cleared of what wrappers put in front.
+
+    Args:
+        model: as `create` made it, with the reference's sizes.
+        state_dict: tensors by name. For files see `lamplighter.train.transfer.load`.
+
+    Returns:
+        A `lamplighter.models.weights.loading.LoadReport`.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, or of another shape; nothing is loaded.
+
+    >>> import torchvision
+    >>> reference = torchvision.models.resnet18(num_classes=10)
+    >>> model = create("resnet18", in_channels=3, num_classes=10)
+    >>> len(load_reference(model, reference.state_dict()).loaded)
+    122
+    """
+    from lamplighter.models.weights.loading import load
+
+    return load(model, state_dict, source="the reference's state dict")
 
 
 def _required(name: str) -> builtins.list[str]:

@@ -69,7 +69,7 @@ class Predictions:
     def to_rows(self, model: str, version: str, output: Output) -> list[dict[str, Any]]:
         """Rows of the table ``predictions``."""
         if output.kind == "classification":
-            codes = self.scores.argmax(axis=1)
+            codes = output.classes(self.scores)
             answers = [
                 {"label": output.labels[code], "value": None, "confidence": _number(row[code])}
                 for code, row in zip(codes.tolist(), self.scores)

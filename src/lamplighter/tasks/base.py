@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from lamplighter.core.export_spec import ExportSpec
 from lamplighter.data.source import Batch
+from lamplighter.losses.criterion import full_precision as full_precision
+from lamplighter.metrics import bootstrap
+from lamplighter.metrics.base import Metric, inputs
 from lamplighter.metrics.score import Score
 
 
@@ -26,6 +30,7 @@ class Loss:
         optimizer: name of the optimizer that steps on it.
         metrics: detached scalars to log beside the loss, averaged with the same weight.
         retain_graph: keep the graph for a later phase.
+        logged: whether value and metrics enter the means of the epoch.
     """
 
     value: Tensor
@@ -33,6 +38,7 @@ class Loss:
     optimizer: str = "main"
     metrics: dict[str, Tensor] = field(default_factory=dict)
     retain_graph: bool = False
+    logged: bool = True
 
 
 class Task(nn.Module):
@@ -47,6 +53,18 @@ class Task(nn.Module):
     optimizers: tuple[str, ...] = ("main",)
     """Names that ``Loss.optimizer`` may take; the trainer makes one optimizer for each."""
 
+    notes: Sequence[str] = ()
+    """What was decided from the data, one line each, for a person to read before training."""
+
+    wants_index: bool = False
+    """Whether training batches hold ``index`` (N,): the position of each row within the training split."""
+
+    positive: int = 1
+    """Of two classes, the index of the one that precision, recall and a decision threshold are about."""
+
+    extra_metrics: Sequence[Metric] = ()
+    """Further metrics, from the recipe's ``train.metrics``; see `every_metric`."""
+
     def step(self, batch: Batch) -> Iterator[Loss]:
         """Yield the losses of one micro-batch; resumed after the optimizer of the yielded loss has stepped."""
         raise NotImplementedError
@@ -58,6 +76,10 @@ class Task(nn.Module):
     def check_targets(self, y: Tensor) -> None:
         """Look at all training targets before training; raise DataError when one cannot be learned."""
 
+    def resolved(self) -> dict[str, Any]:
+        """Constructor parameters that were decided from the data; they go into the run's recipe."""
+        return {}
+
     def metrics(self, outputs: dict[str, np.ndarray]) -> dict[str, float]:
         """Metrics of a whole split from the concatenated results of `evaluate`, ``loss`` among them."""
         raise NotImplementedError
@@ -66,6 +88,10 @@ class Task(nn.Module):
         """`metrics` with number of rows and 95% interval, for the final report."""
         raise NotImplementedError
 
+    def compared(self) -> dict[str, Task]:
+        """Other tasks that the report judges on the same test rows beside this one: members, a teacher."""
+        return {}
+
     def parameters_of(self, optimizer: str) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters that an optimizer owns; by default all belong to ``"main"``."""
         yield from self.named_parameters()
@@ -73,6 +99,19 @@ class Task(nn.Module):
     def export(self) -> ExportSpec:
         """The network as the bundle needs it."""
         raise NotImplementedError
+
+
+def every_metric(task: Task, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """`Task.metrics`, and those that the recipe adds."""
+    extra = {each.key: each.compute(*inputs(each.takes, outputs)) for each in task.extra_metrics}
+    return {**task.metrics(outputs), **extra}
+
+
+def every_score(task: Task, outputs: dict[str, np.ndarray]) -> dict[str, Score]:
+    """`Task.scores`, and those that the recipe adds; numbers that are not defined are left out."""
+    seed = int(getattr(task, "seed", 0))
+    extra = {each.key: bootstrap.score(each, *inputs(each.takes, outputs), seed=seed) for each in task.extra_metrics}
+    return {**task.scores(outputs), **{name: score for name, score in extra.items() if score is not None}}
 
 
 def target_present(y: Tensor) -> Tensor:
@@ -84,11 +123,6 @@ def target_present(y: Tensor) -> Tensor:
     if not y.is_floating_point():
         return y >= 0
     return ~torch.isnan(y).flatten(1).all(dim=1) if y.dim() > 1 else ~torch.isnan(y)
-
-
-def full_precision(tensor: Tensor) -> Tensor:
-    """float32 instead of bfloat16 or float16; other types stay."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def for_export(module: nn.Module) -> nn.Module:

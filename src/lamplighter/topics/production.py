@@ -29,7 +29,7 @@ PRODUCTION: tuple[Topic, ...] = (
             Idea("dynamic quantization"),
             Idea("static quantization with calibration"),
             Idea("pruning"),
-            Idea("knowledge distillation for a smaller model"),
+            Idea("knowledge distillation for a smaller model", "task:distillation"),
             Idea("HTTP service (FastAPI)", "lamplighter.serving.control:create_control"),
             Idea("asynchronous request handling", "lamplighter.serving.predict:PredictRoute"),
             Idea(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ class Averages:
         values = _fetched([value for _, value, _, _ in pending])
         weights = _fetched([weight for _, _, weight, _ in pending])
         for (name, _, _, step), value, weight in zip(pending, values, weights):
+            sums = self._sums.setdefault(name, [0.0, 0.0])
             if weight == 0:  # no row counted: the mean of nothing is NaN, and no failure
                 continue
             if name == "loss":
@@ -66,22 +68,28 @@ class Averages:
                     f"epoch {self.epoch}, step {step}: the {name} is {value}; lower the learning rate "
                     "(train.optimizer.lr), set train.precision: fp32, or look for extreme values in the data"
                 )
-            sums = self._sums.setdefault(name, [0.0, 0.0])
             sums[0] += value * weight
             sums[1] += weight
 
-    def means(self) -> dict[str, float]:
-        """Weighted mean of everything added since the last `reset`."""
-        self.drain()
-        return {name: total / weight for name, (total, weight) in self._sums.items()}
+    def means(self, summed: Callable[[list[float]], list[float]] = list) -> dict[str, float]:
+        """Weighted mean of everything added since the last `reset`.
+
+        Args:
+            summed: adds up numbers over the processes that train together.
+        """
+        return {name: total / weight for name, (total, weight) in self.state_dict(summed).items() if weight}
 
     def reset(self, epoch: int) -> None:
         """Forget everything: an epoch (counting from 1, named in errors) starts."""
         self._pending, self._sums, self.epoch = [], {}, epoch
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, summed: Callable[[list[float]], list[float]] = list) -> dict[str, list[float]]:
+        """Weighted sum and sum of weights of each name; ``summed`` as in `means`."""
         self.drain()
-        return {name: list(sums) for name, sums in self._sums.items()}
+        names = sorted(self._sums)
+        numbers = summed([number for name in names for number in self._sums[name]])
+        pairs = dict(zip(names, zip(numbers[::2], numbers[1::2])))
+        return {name: list(pairs[name]) for name in self._sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._pending = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,20 +15,27 @@ from torch import Tensor, nn
 
 from lamplighter.core import files
 from lamplighter.core.errors import RunError
+from lamplighter.train.distributed.strategy import Strategy
+from lamplighter.train.nested import put_back, take_out
 
-_TENSOR = "$tensor"
 
-
-def save(path: Path, module: nn.Module, state: dict[str, Any]) -> None:
+def save(path: Path, module: nn.Module, state: dict[str, Any], strategy: Strategy | None = None) -> None:
     """Write ``model.safetensors`` (parameters and buffers) and ``state.json`` with ``state.safetensors``.
 
     Args:
         path: the folder; replaced as a whole.
         module: its ``state_dict`` holds tensors only.
         state: nested dicts and lists of numbers, texts, None and tensors.
+        strategy: of the training; of several processes all call this, and the first writes (``fsdp``: each its part).
     """
+    if strategy is not None and strategy.name == "fsdp":
+        from lamplighter.train.distributed import sharded
+
+        sharded.save(path, module, state, strategy)
+    if strategy is not None and (strategy.name == "fsdp" or not strategy.main):
+        return
     tensors: dict[str, Tensor] = {}
-    plain = _take_out(state, "", tensors)
+    plain = take_out(state, "", tensors)
     with files.directory(path) as folder:
         save_file({name: _plain(tensor) for name, tensor in module.state_dict().items()}, folder / "model.safetensors")
         save_file({name: _plain(tensor) for name, tensor in tensors.items()}, folder / "state.safetensors")
@@ -59,6 +67,11 @@ def load_model(path: Path, module: nn.Module) -> None:
     Raises:
         RunError: no checkpoint, a damaged one, or one of another network.
     """
+    if is_sharded(path):
+        from lamplighter.train.distributed import sharded
+
+        sharded.load_model(path, module)
+        return
     saved = _tensors(path / "model.safetensors")
     own = module.state_dict()
     differing = sorted(
@@ -68,17 +81,31 @@ def load_model(path: Path, module: nn.Module) -> None:
         raise RunError(f"{path}: belongs to another network: '{differing[0]}' differs ({len(differing)} tensors do)")
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(saved[name])
+            tensor.copy_(spread_like(saved[name], tensor))
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """The nested state that `save` was given, tensors on the CPU."""
+def is_sharded(path: Path) -> bool:
+    """Whether several processes wrote the checkpoint, each its part."""
+    return exists(path) and not (path / "model.safetensors").is_file()
+
+
+def load_state(path: Path, like: Callable[[str], Tensor | None] = lambda _: None) -> dict[str, Any]:
+    """The nested state that `save` was given, tensors on the CPU.
+
+    Args:
+        path: the folder.
+        like: path of a tensor in the state -> the parameter it is spread over processes like, or None.
+    """
+    if is_sharded(path):
+        from lamplighter.train.distributed import sharded
+
+        return sharded.load_state(path, like)
     try:
         plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot read the checkpoint: {error}") from None
     tensors = _tensors(path / "state.safetensors")
-    return cast(dict[str, Any], _put_back(plain, tensors))
+    return cast(dict[str, Any], put_back(plain, tensors))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -104,37 +131,24 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
 
 def _laid_out(value: Any, parameter: Tensor) -> Any:
     if isinstance(value, Tensor) and value.shape == parameter.shape and value.dim() > 0:
-        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(spread_like(value, parameter))
     return value
+
+
+def spread_like(value: Tensor, parameter: Tensor) -> Tensor:
+    """``value`` spread over the processes as ``parameter`` is, where it is."""
+    if type(parameter) in (Tensor, nn.Parameter):
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(parameter, DTensor) or isinstance(value, DTensor):
+        return value
+    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
 
 
 def _plain(tensor: Tensor) -> Tensor:
     """A contiguous copy on the CPU that shares no memory (safetensors refuses tensors that do)."""
     return tensor.detach().to("cpu", copy=True).contiguous()
-
-
-def _take_out(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """``value`` with every tensor moved into ``tensors`` and a reference in its place."""
-    if isinstance(value, Tensor):
-        tensors[path] = value
-        return {_TENSOR: path}
-    if isinstance(value, dict):
-        return {
-            str(key): _take_out(item, f"{path}/{key}" if path else str(key), tensors) for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [_take_out(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
-    return value
-
-
-def _put_back(value: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_TENSOR}:
-            return tensors[value[_TENSOR]]
-        return {key: _put_back(item, tensors) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_put_back(item, tensors) for item in value]
-    return value
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

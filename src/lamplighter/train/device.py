@@ -11,15 +11,19 @@ import torch
 from lamplighter.core.errors import LamplighterError
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """The device a recipe means: ``auto`` is CUDA, else Apple's MPS, else the CPU.
+
+    Args:
+        name: of the recipe.
+        local_rank: number of this process among those on this machine; each takes the CUDA device of its number.
 
     Raises:
         LamplighterError: this machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device(f"cuda:{local_rank}" if name == "cuda" and local_rank else name)
     missing = (
         (device.type == "cuda" and not torch.cuda.is_available())
         or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count())

@@ -13,6 +13,7 @@ from typing import Any
 
 from lamplighter.core.errors import RunError
 from lamplighter.core.recipe import Recipe
+from lamplighter.train.metrics_log import MetricsLog
 
 REQUESTED = "requested.yaml"
 """The recipe as it was asked for; ``recipe.yaml`` beside it has every decision written out."""
@@ -20,6 +21,7 @@ REQUESTED = "requested.yaml"
 
 _PARTS = re.compile(
     r"recipe\.yaml|requested\.yaml|metrics\.jsonl|split\.npz|checkpoints|scores\.json|report\.html|bundle"
+    r"|lr_finder\.(json|svg)"
     r"|bundle\.monitor\.sqlite(-wal|-shm)?|\..*\.(tmp|old)"
 )
 """Names of what a run, its export and its monitor write."""
@@ -65,7 +67,7 @@ def withdrawn_unless_begun(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not (folder / "recipe.yaml").is_file():
-            for name in (REQUESTED, "metrics.jsonl", "split.npz"):
+            for name in (REQUESTED, "metrics.jsonl", "split.npz", "lr_finder.json", "lr_finder.svg"):
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
@@ -78,6 +80,23 @@ def discard_replaced(folder: Path) -> None:
     """Training has begun: remove the run that ``--force`` moved aside."""
     if _aside(folder).is_dir():
         shutil.rmtree(_aside(folder))
+
+
+def extend(folder: Path, resolved: Recipe | None, epochs: int) -> None:
+    """Let a finished run go on: more epochs in its recipe, and a schedule that starts over where it ended.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    log = MetricsLog(folder / "metrics.jsonl")
+    done = [record for record in log.read() if record["event"] == "epoch"]
+    ended = any(record["event"] == "finished" for record in log.read())
+    if resolved is None or not done or not ended:
+        raise RunError(f"{folder}: is not finished; first go on with: {resume_command(folder)}")
+    at = int(done[-1]["epoch"])
+    train = resolved.train.model_copy(update={"epochs": at + epochs, "restarts": (*resolved.train.restarts, at)})
+    resolved.with_(train=train).save(folder / "recipe.yaml")
+    log.append({"event": "extended", "epoch": at, "step": done[-1]["step"], "epochs": epochs})
 
 
 def resume_command(folder: Path) -> str:
@@ -93,7 +112,7 @@ def differences(asked: Recipe, made: Recipe) -> list[str]:
     >>> differences(one.with_(seed=3), one)
     ['seed: 3, the run has 0']
     """
-    ours, theirs = _flat(asked.to_dict()), _flat(made.to_dict())
+    ours, theirs = flat(asked.to_dict()), flat(made.to_dict())
     lines = []
     for key in {**theirs, **ours}:
         if ours.get(key, "nothing") != theirs.get(key, "nothing"):
@@ -162,10 +181,10 @@ def _numbers(parent: Path) -> list[int]:
     return [int(entry.name) for entry in parent.iterdir() if entry.name.isdigit()]
 
 
-def _flat(value: Any, path: str = "") -> dict[str, str]:
-    """``{"a": {"b": 1}}`` -> ``{"a.b": "1"}``."""
+def flat(value: Any, path: str = "") -> dict[str, str]:
+    """Dotted keys and their values as JSON: ``{"a": {"b": 1}}`` -> ``{"a.b": "1"}``."""
     if isinstance(value, dict) and value:
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{path}.{key}" if path else key).items()}
+        return {k: v for key, item in value.items() for k, v in flat(item, f"{path}.{key}" if path else key).items()}
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{path}.{i}").items()}
+        return {k: v for i, item in enumerate(value) for k, v in flat(item, f"{path}.{i}").items()}
     return {path: json.dumps(value, ensure_ascii=False)}

@@ -53,3 +53,13 @@ def test_values() -> None:
 
 def test_no_rows() -> None:
     assert answers(CLASSES, {"logits": np.zeros((0, 3), np.float32)}) == []
+
+
+def test_a_threshold_decides_and_the_confidence_is_the_answers_own() -> None:
+    output = Output(kind="classification", labels=("ok", "fraud"), threshold=0.2, positive=1)
+    logits = np.log(np.array([[0.7, 0.3], [0.9, 0.1]], np.float32))
+    found = answers(output, {"logits": logits})
+    assert [answer["label"] for answer in found] == ["fraud", "ok"]
+    assert [round(answer["confidence"], 6) for answer in found] == [0.3, 0.9]
+    first = Output(kind="classification", labels=("fraud", "ok"), threshold=0.2, positive=0)
+    assert [answer["label"] for answer in answers(first, {"logits": logits})] == ["fraud", "fraud"]

@@ -119,6 +119,7 @@ def test_an_awkward_file_is_understood(houses: Path) -> None:
         "drop_blank_targets": False,
         "max_categories": 50,
         "split": [0.7, 0.15, 0.15],
+        "select": None,
     }
     assert source.notes == [
         "column 'id' is ignored: it numbers the rows",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,25 @@ from lamplighter.bundle.runtime import readers
 from lamplighter.bundle.runtime.bundle import Bundle
 from lamplighter.core.errors import DataError, InputError
 from lamplighter.data.tables.reading import iter_rows
-from lamplighter.data.tables.values import category
+from lamplighter.data.tables.values import category, numbers
 from lamplighter.metrics import classification, regression
 from lamplighter.metrics.score import Score
 
 CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions beside the truth.
+
+    Attributes:
+        outputs: ``probabilities`` (N, K), ``answers`` (N,) and ``y`` (N,), or ``value`` (N, T) and ``y``, as
+            `lamplighter.metrics.base.inputs` takes them.
+        columns: values of the columns that were asked for, one for each row.
+    """
+
+    outputs: dict[str, np.ndarray]
+    columns: dict[str, list[Any]]
 
 
 def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str, Score]:
@@ -29,20 +44,46 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
 
     Args:
         bundle: a loaded bundle.
-        data: CSV or Parquet with the target columns under their names in training, written like the training table
-            where the file itself does not tell; or a folder with one folder of images for each class, in which files
-            that are no images are left alone.
+        data: see `judge_file`.
         progress: show a progress bar on a terminal.
 
     Raises:
         DataError: a target column is missing, a label is unknown, or there are no rows.
         InputError: a row does not fit the signature.
     """
+    outputs = judge_file(bundle, data, progress=progress).outputs
+    return scores_of(bundle, outputs)
+
+
+def scores_of(bundle: Bundle, outputs: dict[str, np.ndarray]) -> dict[str, Score]:
+    """All scores of the outputs of `judge_file`."""
+    if bundle.manifest.output.kind == "classification":
+        p, y, answers = outputs["probabilities"], outputs["y"], outputs["answers"]
+        return classification.scores(p, y, answers=answers, positive=bundle.manifest.output.positive)
+    return {name: score for name, score in regression.scores(outputs["value"], outputs["y"]).items() if name != "loss"}
+
+
+def judge_file(bundle: Bundle, data: Path, columns: Sequence[str] = (), progress: bool = True) -> Judged:
+    """Predict every labelled row.
+
+    Args:
+        bundle: a loaded bundle.
+        data: CSV or Parquet with the target columns under their names in training, written like the training table
+            where the file itself does not tell; or a folder with one folder of images for each class, in which files
+            that are no images are left alone.
+        columns: of the file, whose values to keep; they need not be inputs of the model.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        DataError: a column is missing, a label is unknown, or there are no rows.
+        InputError: a row does not fit the signature.
+    """
     from rich.progress import track
 
     predicted: list[np.ndarray] = []
     true: list[np.ndarray] = []
-    rows = _labelled(bundle, data)
+    kept: dict[str, list[Any]] = {name: [] for name in columns}
+    rows = _labelled(bundle, data, kept)
     chunks = iter(lambda: list(islice(rows, CHUNK)), [])
     for chunk in track(chunks, description="evaluating", disable=not (progress and sys.stderr.isatty())):
         try:
@@ -55,19 +96,22 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
     if not predicted:
         raise DataError(f"{data}: no labelled rows")
     scores, y = np.concatenate(predicted), np.concatenate(true)
+    kept = {name: _numbers_if_it_has_them(bundle, name, values) for name, values in kept.items()}
     if bundle.manifest.output.kind == "classification":
-        return classification.scores(scores, y)
-    return {name: score for name, score in regression.scores(scores, y).items() if name != "loss"}
+        return Judged({"probabilities": scores, "answers": bundle.manifest.output.classes(scores), "y": y}, kept)
+    return Judged({"value": scores, "y": y}, kept)
 
 
-def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[str, Any, np.ndarray]]:
-    """Where each row stands, the row, and its true answer."""
+def _labelled(bundle: Bundle, data: Path, kept: dict[str, list[Any]]) -> Iterator[tuple[str, Any, np.ndarray]]:
+    """Where each row stands, the row, and its true answer; appends to the columns to keep on the way."""
     output, signature = bundle.manifest.output, bundle.manifest.signature
     image = next((column.name for column in signature.inputs if column.kind == "image"), None)
     if data.is_dir():
         if image is None or output.kind != "classification":
             needed = "a table with the true answers" if image is None else "a table with image paths and true numbers"
             raise DataError(f"{data}: this is a folder; this model is scored on {needed}")
+        if kept:
+            raise DataError(f"{data}: a folder of images has no column '{next(iter(kept))}'")
         yield from _labelled_images(bundle, data)
         return
     settings = bundle.manifest.recipe["data"]
@@ -78,16 +122,27 @@ def _labelled(bundle: Bundle, data: Path) -> Iterator[tuple[str, Any, np.ndarray
     decimal, markers = readers.table_habits(bundle.manifest.recipe)
     paths = settings.get("image", image) if image else None
     for number, row in enumerate(iter_rows(data, kinds, default_decimal=decimal, missing=markers), start=1):
-        columns = [*targets, paths] if paths else targets
+        columns = [*targets, *([paths] if paths else []), *kept]
         missing = [name for name in columns if name not in row]
         if missing:
             raise DataError(f"{data}: no column '{missing[0]}', which scoring needs; columns: {', '.join(row)}")
         where = f"{data}, row {number}"
-        truth = [row.pop(name) for name in targets]
+        truth = [row[name] for name in targets]
         if settings.get("drop_blank_targets") and all(value is None for value in truth):
             continue
-        inputs = {name: value for name, value in row.items() if name in kinds}
+        for name, values in kept.items():
+            values.append(row[name])
+        inputs = {name: value for name, value in row.items() if name in kinds and name not in targets}
         yield where, data.parent / str(row[paths]) if paths else inputs, _target(bundle, truth, where)
+
+
+def _numbers_if_it_has_them(bundle: Bundle, name: str, cells: list[Any]) -> list[Any]:
+    """A column of the file that the model does not know, as numbers when all its texts are."""
+    if any(column.name == name for column in (*bundle.manifest.signature.inputs, *bundle.manifest.signature.targets)):
+        return cells
+    decimal, _ = readers.table_habits(bundle.manifest.recipe)
+    found, others = numbers(cells, decimal)
+    return cells if others else [None if np.isnan(value) else value for value in found.tolist()]
 
 
 def _labelled_images(bundle: Bundle, folder: Path) -> Iterator[tuple[str, Any, np.ndarray]]:

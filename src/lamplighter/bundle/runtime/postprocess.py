@@ -43,8 +43,9 @@ def answers(output: Output, outputs: Tensors) -> list[dict[str, Any]]:
     """One dict for each row.
 
     Returns:
-        Classification: ``label``, ``confidence`` (the label's probability) and ``probabilities`` by label. Regression:
-        ``value``, or ``values`` by target when there are several.
+        Classification: ``label``, ``confidence`` (the label's probability, which is below one half where a threshold
+        decided for the less likely class) and ``probabilities`` by label. Regression: ``value``, or ``values`` by
+        target when there are several.
 
     Raises:
         InputError: see `scores_of`.
@@ -62,7 +63,8 @@ def answers(output: Output, outputs: Tensors) -> list[dict[str, Any]]:
             return [{"value": row[0]} for row in rows]
         return [{"values": dict(zip(output.targets, row))} for row in rows]
     # The first of equal logits wins, here as everywhere: probabilities may tie where logits do not.
-    best: list[int] = outputs["logits"].argmax(axis=1).tolist()
+    decided = outputs["logits"].argmax(axis=1) if output.threshold is None else output.classes(scores)
+    best: list[int] = decided.tolist()
     return [
         {"label": output.labels[k], "confidence": row[k], "probabilities": dict(zip(output.labels, row))}
         for k, row in zip(best, rows)

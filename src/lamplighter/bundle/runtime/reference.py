@@ -79,7 +79,7 @@ class Reference:
             )
         edges = [_edges(column, spec) for column, spec in zip(features.T, feature_specs)]
         size = outputs.shape[1] if output.kind == "classification" else 0
-        classes = outputs.argmax(axis=1) if size else np.empty(0, np.int64)
+        classes = output.classes(outputs) if size else np.empty(0, np.int64)
         kept = np.sort(generator(seed, "reference").permutation(len(features))[:max_rows])
         return cls(
             n=len(features),

@@ -16,10 +16,12 @@ from lamplighter.data import splits as splitting
 from lamplighter.data.places import existing
 from lamplighter.data.preprocessing.reading import SUFFIXES
 from lamplighter.data.sources._images import SHOWN, ImageRows, Images, Statistics, decide_format
+from lamplighter.data.split_rules import SplitByPath, SplitKeys, SplitOfFolder, keys_of_paths, report
 from lamplighter.data.splits import Splits
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 Size = Annotated[int, Field(ge=1)]
+_SHARES = (0.8, 0.1, 0.1)
 
 
 class ImageFolder:
@@ -34,13 +36,15 @@ class ImageFolder:
         size: height and width that images are brought to; null: the size they have if it is one, else 64 x 64.
         channels: 1 gray, 3 colour, 4 with transparency, or the number the files have; auto: 1 if all are gray.
         bits: 8 or 16; auto: 16 if any image has 16.
-        split: shares of train, val and test.
+        split: shares of train, val and test; or {by: group, pattern: "(patient[0-9]+)_"}, which keeps images together
+            whose paths below the folder have the same match.
         cache_mb: megabytes that decoded images may take; beyond that they are decoded again for each batch.
         seed: of the split.
         splits: a persisted split to use again.
 
     Attributes:
-        notes: what was left out, one line each.
+        notes: what was left out or decided, one line each.
+        split_keys: what divisions of the images respect.
 
     Raises:
         DataError: no folder, no images, fewer than two classes, or damaged images (up to ten are named).
@@ -52,7 +56,7 @@ class ImageFolder:
         size: tuple[Size, Size] | None = None,
         channels: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto",
         bits: Literal["auto", 8, 16] = "auto",
-        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        split: SplitOfFolder = _SHARES,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
         seed: Annotated[int, FromData] = 0,
         splits: Annotated[Splits | None, FromData] = None,
@@ -64,8 +68,13 @@ class ImageFolder:
         if len(labels) < 2:
             raise DataError(f"{root}: only one class ('{labels[0]}'); a folder for each of at least two is needed")
         y = np.searchsorted(np.array(labels), np.array(names)).astype(np.int64)
-        self.splits = splits if splits is not None else _splits(root, y, labels, given, split, seed)
+        rule = split if isinstance(split, SplitByPath) else None
+        self.split_keys = keys_of_paths(paths, root, rule, y) if rule else SplitKeys(len(paths), y)
+        shares = (rule.shares or _SHARES) if rule else split
+        assert isinstance(shares, tuple)
+        self.splits = splits if splits is not None else _splits(root, self.split_keys, labels, given, shares, seed)
         self.splits.check(len(paths))
+        self.notes += [report(self.split_keys, self.splits, rule)] if rule else []
         for label in set(range(len(labels))) - set(y[self.splits.train].tolist()):
             raise DataError(f"{root}: no image of class '{labels[label]}' is in the training split; add more of them")
         self._format = decide_format(paths, size, channels, bits)
@@ -170,10 +179,12 @@ def _known() -> str:
 
 
 def _splits(
-    root: Path, y: np.ndarray, labels: list[str], given: list[str], ratios: tuple[float, float, float], seed: int
+    root: Path, keys: SplitKeys, labels: list[str], given: list[str], ratios: tuple[float, float, float], seed: int
 ) -> Splits:
     if given[0] == "":
-        return splitting.stratified(y, ratios, seed)
+        return keys.split(ratios, seed)
+    y = keys.classes
+    assert y is not None
     part = np.array(given)
     only_outside = sorted(set(y[part != "train"]) - set(y[part == "train"]))
     if only_outside:
@@ -184,7 +195,7 @@ def _splits(
     if missing:
         shares = {name: ratios[splitting.NAMES.index(name)] for name in ("train", *missing)}
         total = sum(shares.values())
-        pieces = splitting.cut(y[train], [share / total for share in shares.values()], seed, names=list(shares))
-        chosen |= {name: train[piece] for name, piece in zip(missing, pieces[1:])}
-        train = train[pieces[0]]
+        pieces = keys.cut([share / total for share in shares.values()], seed, names=list(shares), among=train)
+        chosen |= dict(zip(missing, pieces[1:]))
+        train = pieces[0]
     return Splits(train, chosen["val"], chosen["test"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +16,16 @@ from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Column, Signature
 from lamplighter.data.places import existing
 from lamplighter.data.sources._images import SHOWN, Format, ImageRows, Images, Statistics, decide_format
-from lamplighter.data.splits import NAMES, Splits, stratified
+from lamplighter.data.split_rules import SplitBy, SplitKeys, SplitOfTable, keys_of_table, report
+from lamplighter.data.splits import NAMES, Splits
 from lamplighter.data.tables import values
 from lamplighter.data.tables.encodings import moments
+from lamplighter.data.tables.kinds import date_order
 from lamplighter.data.tables.reading import TableFile, read_table
 from lamplighter.data.tables.targets import Target, read_sparse_target, require_column
 
 Size = Annotated[int, Field(ge=1)]
+_SHARES = (0.8, 0.1, 0.1)
 
 
 class ImageTable:
@@ -43,13 +47,15 @@ class ImageTable:
         encoding: of a CSV file, for instance utf-8 or cp1252.
         decimal: decimal sign of a CSV file.
         missing: texts that mean a missing value, besides an empty field, NA, N/A, #N/A, NaN, null, ? and -.
-        split: shares of train, val and test.
+        split: shares of train, val and test; or how to divide: {by: group, column: patient} keeps rows of one value
+            together, {by: time, column: date} trains on the past.
         cache_mb: megabytes that decoded images may take; beyond that they are decoded again for each batch.
         seed: of the split.
         splits: a persisted split to use again.
 
     Attributes:
         notes: what was decided or stands out, one line each, for a person.
+        split_keys: what divisions of the rows respect.
 
     Raises:
         DataError: the table, a target or an image cannot be used; says where and what to do.
@@ -68,7 +74,7 @@ class ImageTable:
         encoding: str | None = None,
         decimal: Literal[".", ","] | None = None,
         missing: tuple[str, ...] = (),
-        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        split: SplitOfTable = _SHARES,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
         seed: Annotated[int, FromData] = 0,
         splits: Annotated[Splits | None, FromData] = None,
@@ -79,11 +85,13 @@ class ImageTable:
         self.notes = [note for goal in goals for note in goal.notes] + _repeated(paths)
         self._labels = goals[0].labels
         self._values = goals[0].values if self._labels else np.stack([goal.values for goal in goals], axis=1)
-        y = self._values if self._labels else None
-        self.splits = splits if splits is not None else stratified(y, split, seed, rows=len(file))
+        self.split_keys, shares = _keys(file, split, self._values if self._labels else None, self.notes)
+        self.splits = splits if splits is not None else self.split_keys.split(shares, seed)
         self.splits.check(len(file))
+        self.notes += [report(self.split_keys, self.splits, split)] if isinstance(split, SplitBy) else []
         _check_blanks(self.splits, goals, file)
         self._targets = tuple(targets)
+        self._file, self._missing = dataclasses.replace(file, columns={}), missing
         self._format, self._images = _decoded(file, paths, size, channels, bits, cache_mb)
         self.preprocessing = self._images.preprocessing
         self._y = torch.from_numpy(self._values if self._labels else self._values.astype(np.float32))
@@ -105,6 +113,13 @@ class ImageTable:
     def raw(self, name: str, indices: np.ndarray) -> list[str]:
         """Paths of the files."""
         return [str(self._images.paths[position]) for position in self.splits[name][indices]]
+
+    def table(self) -> TableFile:
+        """The file read again, with all its columns."""
+        form = self._file.dialect
+        how = (form.delimiter, form.encoding, form.decimal) if form else (None, None, None)
+        delimiter, encoding, decimal = how
+        return read_table(self._file.path, delimiter, encoding, decimal, self._missing)
 
     def statistics(self) -> Statistics:
         """Mean and deviation of each channel over the training images, in raw units."""
@@ -129,6 +144,19 @@ class ImageTable:
         kind: Literal["category", "numeric"] = "category" if self._labels else "numeric"
         targets = tuple(Column(name=name, kind=kind, categories=self._labels) for name in self._targets)
         return Signature(inputs=(self._format.column(),), tensors=(self._format.tensor(),), targets=targets)
+
+
+def _keys(
+    file: TableFile, split: tuple[float, float, float] | SplitBy, classes: np.ndarray | None, notes: list[str]
+) -> tuple[SplitKeys, tuple[float, float, float]]:
+    """What divisions respect, and the shares."""
+    if not isinstance(split, SplitBy):
+        return SplitKeys(len(file), classes), split
+    require_column(file, split.column)
+    order, doubt = date_order(file, [split.column])
+    if split.by == "time" and doubt:
+        notes.append(doubt.partition("; if")[0])
+    return keys_of_table(file, split, classes, order), split.shares or _SHARES
 
 
 def list_paths(file: TableFile, image: str) -> list[Path]:

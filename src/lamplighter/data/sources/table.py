@@ -12,17 +12,22 @@ from pydantic import Field
 from lamplighter.core.errors import DataError, InputError
 from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Column, Signature, TensorSpec
+from lamplighter.data import selection
 from lamplighter.data.places import existing
 from lamplighter.data.preprocessing.pipeline import Pipeline
 from lamplighter.data.preprocessing.table import EncodeTable
 from lamplighter.data.rows import TensorRows
-from lamplighter.data.splits import Splits, stratified
+from lamplighter.data.selection import Select
+from lamplighter.data.split_rules import SplitBy, SplitKeys, SplitOfTable, keys_of_table, report
+from lamplighter.data.splits import Splits
 from lamplighter.data.tables import kinds as column_kinds
 from lamplighter.data.tables.encodings import moments
 from lamplighter.data.tables.kinds import ColumnKind
 from lamplighter.data.tables.reading import TableFile, read_table
-from lamplighter.data.tables.targets import Target, read_target
+from lamplighter.data.tables.targets import Target, read_target, require_column
 from lamplighter.data.tables.values import DateOrder
+
+_SHARES = (0.7, 0.15, 0.15)
 
 
 class Table:
@@ -45,12 +50,15 @@ class Table:
         missing: texts that mean a missing value, besides an empty field, NA, N/A, #N/A, NaN, null, ? and -.
         drop_blank_targets: leave out rows without a target instead of refusing them.
         max_categories: categories of a column that get an input of their own, the most frequent first.
-        split: shares of train, val and test.
+        split: shares of train, val and test; or how to divide: {by: group, column: patient} keeps rows of one value
+            together, {by: time, column: date} trains on the past.
+        select: keep only the columns that say most about the target on the training rows; null: all.
         seed: of the split.
         splits: a persisted split to use again.
 
     Attributes:
         notes: what was decided about columns, one line each, for a person.
+        split_keys: what divisions of the rows respect.
 
     Raises:
         DataError: the file or a column cannot be used; says where and what to do.
@@ -70,7 +78,8 @@ class Table:
         missing: tuple[str, ...] = (),
         drop_blank_targets: bool = False,
         max_categories: Annotated[int, Field(gt=0)] = 50,
-        split: tuple[float, float, float] = (0.7, 0.15, 0.15),
+        split: SplitOfTable = _SHARES,
+        select: Select | None = None,
         seed: Annotated[int, FromData] = 0,
         splits: Annotated[Splits | None, FromData] = None,
     ) -> None:
@@ -78,7 +87,12 @@ class Table:
         goal = read_target(file, target, target_kind, drop_blank_targets)
         file = goal.file
         self.notes = list(goal.notes)
-        order, kinds, notes = column_kinds.decide(file, target, columns or {}, infer_columns, date_order)
+        rule = split if isinstance(split, SplitBy) else None
+        given = {**_not_an_input(rule, file, target), **(columns or {})}
+        order, kinds, notes = column_kinds.decide(file, target, given, infer_columns, date_order)
+        if rule and rule.by == "time" and order is None:
+            order, doubt = column_kinds.date_order(file, [rule.column])
+            notes += [doubt] if doubt else []
         self.notes += notes
         used = [name for name, kind in kinds.items() if kind != "ignore"]
         if not used:
@@ -86,11 +100,19 @@ class Table:
             raise DataError(f"{path}: no column is left to predict '{target}' from: {reasons}")
         self._arrays = {name: column_kinds.typed(file, name, kinds[name], order) for name in used}
         self._file = dataclasses.replace(file, columns={})  # still names lines; the cells are read
-        self._target = goal
-        self.splits = splits if splits is not None else stratified(goal.values, split, seed)
+        self._target, self._missing = goal, missing
+        classes = goal.values if goal.labels else None
+        self.split_keys = keys_of_table(file, rule, classes, order) if rule else SplitKeys(len(file), classes)
+        shares = (rule.shares or _SHARES) if rule else split
+        assert isinstance(shares, tuple)
+        self.splits = splits if splits is not None else self.split_keys.split(shares, seed)
         self.splits.check(len(file))
+        self.notes += [report(self.split_keys, self.splits, rule)] if rule else []
         _check_classes(self.splits, file, goal)
-        ignored = tuple(name for name in file.columns if name not in used)
+        self._columns = self._arrays
+        if select is not None:
+            self._arrays = self._selected(select, kinds, max_categories, seed)
+        ignored = tuple(name for name in file.columns if name not in self._arrays)
         spec = EncodeTable.fit(self._arrays, kinds, self.splits.train, max_categories, order, ignored, missing)
         self.preprocessing = Pipeline([spec])
         encode = self.preprocessing.steps[0]
@@ -111,7 +133,8 @@ class Table:
             "missing": list(missing),
             "drop_blank_targets": drop_blank_targets,
             "max_categories": max_categories,
-            "split": list(split),
+            "split": rule.model_dump(mode="json") if rule else list(shares),
+            "select": select.model_dump(mode="json") if select else None,
         }
 
     def split(self, name: str) -> TensorRows:
@@ -144,9 +167,37 @@ class Table:
         mean, std, _ = moments(self._target.values[self.splits.train])
         return [mean], [std]
 
+    def table(self) -> TableFile:
+        """The file read again, all its columns, without the rows that were left out."""
+        form = self._file.dialect
+        how = (form.delimiter, form.encoding, form.decimal) if form else (None, None, None)
+        delimiter, encoding, decimal = how
+        file = read_table(self._file.path, delimiter, encoding, decimal, self._missing)
+        kind: Literal["category", "numeric"] = "category" if self._target.labels else "numeric"
+        return read_target(file, self._target.name, kind, drop_blanks=True).file
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """All input columns, also those that were not selected: float64, datetime64[us] or objects, one a row."""
+        return dict(self._columns)
+
     def resolved(self) -> dict[str, Any]:
         """Every parameter with what the file decided."""
         return dict(self._resolved)
+
+    def _selected(
+        self, select: Select, kinds: dict[str, ColumnKind], max_categories: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """The chosen columns; fitted on the training rows."""
+        y = self._target.values
+        scores = selection.score(self._columns, kinds, y, self.splits.train, select.method, max_categories, seed)
+        chosen = selection.choose(scores, select.keep)
+        first = sorted(chosen, key=lambda name: -scores[name])[:5]
+        more = ", ..." if len(chosen) > 5 else ""
+        self.notes.append(
+            f"selected {len(chosen):,} of {len(scores):,} columns by {select.method} on the training rows: "
+            f"{', '.join(first)}{more}"
+        )
+        return {name: self._columns[name] for name in chosen}
 
     def _signature(self, goal: Target) -> Signature:
         inputs = tuple(
@@ -168,6 +219,16 @@ class Table:
         except InputError as error:
             where = self._file.where(int(positions[error.row or 0]))
             raise DataError(f"{where}: column '{error.field}': {error.reason}") from None
+
+
+def _not_an_input(rule: SplitBy | None, file: TableFile, target: str) -> dict[str, ColumnKind]:
+    """The column that rows are divided by is no input, unless the recipe gives it a kind."""
+    if rule is None:
+        return {}
+    require_column(file, rule.column)
+    if rule.column == target:
+        raise DataError(f"data.split: '{target}' is the target; name another column to split by")
+    return {rule.column: "ignore"}
 
 
 def _check_classes(splits: Splits, file: TableFile, goal: Target) -> None:

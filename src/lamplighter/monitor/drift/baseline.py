@@ -118,7 +118,7 @@ def predictions(outputs: np.ndarray, output: Output) -> np.ndarray:
     if output.kind == "regression":
         return outputs
     broken = ~np.isfinite(outputs).all(axis=1)
-    codes = np.argmax(np.where(broken[:, None], 0.0, outputs), axis=1).astype(np.float64)
+    codes = output.classes(np.where(broken[:, None], 0.0, outputs)).astype(np.float64)
     return np.where(broken, np.nan, codes)[:, None]
 
 

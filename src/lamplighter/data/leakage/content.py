@@ -1,0 +1,81 @@
+"""The rows of a source as arrays, for the checks: inputs of a table column by column, everything else as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lamplighter.data.leakage.finding import split_of_rows
+from lamplighter.data.source import Source
+from lamplighter.data.splits import NAMES
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Content:
+    """All rows of the three splits.
+
+    Attributes:
+        positions: (N,) of the rows, ascending.
+        part: (N,) 0 train, 1 val, 2 test.
+        columns: inputs of a table by name, (N,) each; None for other data.
+        x: (N, ...) input tensor of other data; None for a table.
+        y: (N,) class or number, or (N, targets).
+        classes: whether ``y`` are classes; -1 is a blank.
+    """
+
+    positions: np.ndarray
+    part: np.ndarray
+    columns: dict[str, np.ndarray] | None
+    x: np.ndarray | None
+    y: np.ndarray
+    classes: bool
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {name: int((self.part == number).sum()) for number, name in enumerate(NAMES)}
+
+
+def read(source: Source) -> Content:
+    """Everything the checks look at. Images that do not fit into memory are decoded once."""
+    splits = source.splits
+    positions = np.sort(np.concatenate([splits[name] for name in NAMES]))
+    part = split_of_rows(splits, int(positions[-1]) + 1)[positions]
+    table = source.columns() if hasattr(source, "columns") else None
+    columns = None if table is None else {name: array[positions] for name, array in table.items()}
+    x, y = _tensors(source, inputs=columns is None)
+    return Content(positions, part, columns, x, y, bool(source.signature.labels))
+
+
+def in_memory(source: Source, limit: int) -> bool:
+    """Whether all rows can be read at once without decoding, in at most ``limit`` bytes."""
+    rows: Any = source.split("train")
+    if getattr(rows, "decodes", False):
+        return False
+    size = sum(int(np.prod([s or 1 for s in t.shape])) * np.dtype(t.dtype).itemsize for t in source.signature.tensors)
+    return size * sum(len(source.splits[name]) for name in NAMES) <= limit
+
+
+def targets_of(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of all rows in the three splits, ascending, and their targets."""
+    positions = np.sort(np.concatenate([source.splits[name] for name in NAMES]))
+    return positions, _tensors(source, inputs=False)[1]
+
+
+def _tensors(source: Source, inputs: bool) -> tuple[np.ndarray | None, np.ndarray]:
+    """The first input tensor, if it is wanted, and the targets, in the order of ascending positions."""
+    wanted = [*([source.signature.tensors[0].name] if inputs else []), "y"]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    for split in NAMES:
+        rows = source.split(split)
+        for start in range(0, len(rows), _CHUNK):
+            batch = rows.fetch(np.arange(start, min(start + _CHUNK, len(rows))))
+            for name in wanted:
+                found[name].append(batch[name].numpy())
+    order = np.argsort(np.concatenate([source.splits[name] for name in NAMES]))
+    together = {name: np.concatenate(parts)[order] for name, parts in found.items()}
+    return (together[wanted[0]] if inputs else None), together["y"]

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: reading files, translating names, loading what fits and saying what does not."""

@@ -1,0 +1,1 @@
+"""Examinations of a network before and during training; each leaves it exactly as it was."""
