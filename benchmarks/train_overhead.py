@@ -75,8 +75,7 @@ def hand(steps: int, fused: bool = False, clip: bool = False) -> float:
 def fit(steps: int, clip: bool = False) -> float:
     import torch
 
-    from lamplighter.run import own
-    from lamplighter.run import build_task
+    from lamplighter.run import build_task, own
     from lamplighter.train.precision import Precision
     from lamplighter.train.trainer import Trainer
 

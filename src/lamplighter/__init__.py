@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lamplighter.core.errors import LamplighterError as LamplighterError
     from lamplighter.core.recipe import Recipe as Recipe
     from lamplighter.core.registry import register as register
-    from lamplighter.run.ensembling import ensemble as ensemble
     from lamplighter.run import Run as Run
     from lamplighter.run import fit as fit
+    from lamplighter.run.ensembling import ensemble as ensemble
     from lamplighter.serving.server import serve as serve
 
 _HOME = {

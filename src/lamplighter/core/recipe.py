@@ -59,7 +59,9 @@ AutoComponent = Annotated[
 class Data(Component):
     """Where rows come from and how many make a batch. Further keys belong to the source."""
 
-    batch_size: Annotated[int, Field(gt=0, description="rows that go through the network at once, in all processes")] = 128
+    batch_size: Annotated[
+        int, Field(gt=0, description="rows that go through the network at once, in all processes")
+    ] = 128
     split_seed: Annotated[int | None, Field(ge=0, description="of the split; null: the recipe's seed")] = None
 
 

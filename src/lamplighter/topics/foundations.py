@@ -76,9 +76,7 @@ FOUNDATIONS: tuple[Topic, ...] = (
             Idea("chain rule"),
             Idea("cost against numerical differentiation, O(n) and O(n^2)"),
             Idea("gradient check by finite differences"),
-            Idea(
-                "vanishing gradients in deep networks", "lamplighter.train.diagnostics.gradient_flow:gradient_flow"
-            ),
+            Idea("vanishing gradients in deep networks", "lamplighter.train.diagnostics.gradient_flow:gradient_flow"),
         ),
     ),
     Topic(

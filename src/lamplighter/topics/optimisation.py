@@ -157,9 +157,7 @@ OPTIMISATION: tuple[Topic, ...] = (
             Idea("rate and loss recorded at each step", "lamplighter.train.lr_curve:LRCurve"),
             Idea("stop when the loss explodes", "lamplighter.train.lr_curve:diverged"),
             Idea("suggestion: steepest fall of the loss", "lamplighter.train.lr_curve:steep"),
-            Idea(
-                "suggestion: one order of magnitude below the maximum", "lamplighter.train.lr_curve:tenth_of_minimum"
-            ),
+            Idea("suggestion: one order of magnitude below the maximum", "lamplighter.train.lr_curve:tenth_of_minimum"),
         ),
     ),
     Topic(
@@ -185,8 +183,7 @@ OPTIMISATION: tuple[Topic, ...] = (
             Idea("alpha controls the strength", "lamplighter.train.callbacks.mixup:Mixup"),
             Idea(
                 "use in a training loop",
-                "tests/train/callbacks/test_learning.py"
-                "::test_mixup_and_cutmix_learn_less_of_wrong_labels_by_heart",
+                "tests/train/callbacks/test_learning.py::test_mixup_and_cutmix_learn_less_of_wrong_labels_by_heart",
             ),
         ),
     ),
@@ -237,9 +234,7 @@ OPTIMISATION: tuple[Topic, ...] = (
                 "cross-entropy with the true labels",
                 "tests/tasks/test_distillation.py::test_alpha_0_is_plain_training",
             ),
-            Idea(
-                "teacher frozen, without gradients", "tests/tasks/test_teacher.py::test_nothing_of_the_teacher_moves"
-            ),
+            Idea("teacher frozen, without gradients", "tests/tasks/test_teacher.py::test_nothing_of_the_teacher_moves"),
             Idea(
                 "self-distillation",
                 "tests/tasks/test_ensembles_in_runs.py::test_born_again_networks_teach_their_successors",

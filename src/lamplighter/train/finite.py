@@ -48,4 +48,3 @@ def error(
     if skipped:
         return TrainingError(f"{met}; the {skipped} steps before were skipped for the same reason; {ADVICE}")
     return TrainingError(f"{met}; {ADVICE}; train.non_finite: skip leaves such steps out")
-

@@ -24,9 +24,7 @@ def take_out(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         tensors[path] = value
         return {_TENSOR: path}
     if isinstance(value, dict):
-        return {
-            str(key): take_out(item, f"{path}/{key}" if path else str(key), tensors) for key, item in value.items()
-        }
+        return {str(key): take_out(item, f"{path}/{key}" if path else str(key), tensors) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [take_out(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
     return value
