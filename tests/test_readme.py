@@ -34,7 +34,7 @@ def test_commands_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     from lamplighter.cli.app import app
 
-    verbs = {command.name for command in app.registered_commands}
+    verbs = {command.name for command in [*app.registered_commands, *app.registered_groups]}
     named = set(re.findall(r"(?:^|`)lamp ([a-z]+)\b", text, re.MULTILINE))
     assert named <= verbs, named - verbs
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

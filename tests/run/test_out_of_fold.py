@@ -128,9 +128,7 @@ def test_members_that_cannot_be_kept_from_the_rows_are_refused() -> None:
     check_retrainable("a", recipe)
     check_retrainable("a", recipe.with_(task={"name": "ensemble", "members": 3}))
     taught = {"name": "distillation", "teacher": "runs/big/1"}
-    with pytest.raises(
-        RunError, match=r"a: stacking trains .* its teacher runs/big/1 was trained on all training rows"
-    ):
+    with pytest.raises(RunError, match=r"a: stacking trains .* its teacher runs/big/1 was trained on all"):
         check_retrainable("a", recipe.with_(task=taught))
     made = {"name": "ensemble", "members": [{"run": "runs/a/1"}, {"run": "runs/a/2"}]}
     with pytest.raises(RunError, match="it is made of finished runs"):

@@ -251,6 +251,7 @@ def _learn(task: Any, x: Tensor, y: Tensor, rate: float, seed: int, steps: int =
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_small_network_learns_more_from_a_teacher_than_from_labels_alone() -> None:
     """The measurements of the specification: 100 labels of digits, 8 units, 1,500 steps, 5 seeds."""
     from sklearn.model_selection import train_test_split

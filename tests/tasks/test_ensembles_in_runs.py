@@ -205,6 +205,7 @@ def test_unlabelled_rows_of_a_table_teach(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_fashion_mnist_with_1000_labels_gains_from_a_teacher(tmp_path: Path) -> None:
     """Same 1,000 rows, same network, same steps: only the teacher makes the difference."""
     base = (
@@ -212,7 +213,7 @@ def test_fashion_mnist_with_1000_labels_gains_from_a_teacher(tmp_path: Path) -> 
         "task: {name: classification}, train: {epochs: %d, precision: fp32, optimizer: {name: adamw, lr: %s}}}"
     )
     big = "{name: mlp, hidden: [512, 256], dropout: 0.2}"
-    teacher = fit(Recipe.parse(base % (256, big, 12, 0.002)), tmp_path / "teacher", progress=False)
+    teacher = fit(Recipe.parse(base % (256, big, 8, 0.002)), tmp_path / "teacher", progress=False)
     full = Splits.load(teacher.path / "split.npz")
     y = teacher.source().split("train").fetch(np.arange(len(full.train)))["y"].numpy()
     gains = []
@@ -237,7 +238,8 @@ def test_two_processes_train_what_one_trains(kind: str, teacher: Run, tmp_path: 
     """Also where a member drew none of a process's rows, and where a batch is ragged."""
     task = {"name": "ensemble", "members": 3, "bagging": True} if kind == "bagging" else {
         "name": "distillation", "teacher": str(teacher.path), "features": 0.1}  # fmt: skip
-    train = {"epochs": 2, "precision": "fp32", "optimizer": {"name": "sgd", "lr": 0.05}}
+    # few steps: the last bit of a sum grows tenfold in a hundred of them
+    train = {"epochs": 1, "max_steps": 60, "precision": "fp32", "optimizer": {"name": "sgd", "lr": 0.05}}
     chosen = recipe(model={"name": "mlp", "hidden": [16]}, task=task, train=train)
     chosen.with_(data={"name": "digits", "batch_size": 4}).save(tmp_path / "r.yaml")
     runs = []

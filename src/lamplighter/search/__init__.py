@@ -3,7 +3,10 @@ data size, bias and variance. Lazy, since they need torch."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
+
+from lamplighter.core import extras
 
 __all__ = [
     "BiasVariance",
@@ -31,6 +34,7 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'lamplighter.search' has no attribute '{name}'")
-    import importlib
-
-    return getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        raise extras.explained(error) or error from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,13 @@ def norm(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 
 def error(
-    task: Task, micro_batches: Sequence[Batch], numbers: Sequence[Tensor], epoch: int, step: int, skipped: int
+    task: Task,
+    micro_batches: Sequence[Batch],
+    numbers: Sequence[Tensor],
+    epoch: int,
+    step: int,
+    skipped: int,
+    autocast: contextlib.AbstractContextManager[Any] | None = None,
 ) -> TrainingError:
     """What to tell a person whose training met a number that is not finite.
 
@@ -39,11 +47,14 @@ def error(
         epoch: counting from 1.
         step: counting from 1.
         skipped: steps before this one that were skipped in a row.
+        autocast: the context a forward pass runs in.
     """
     wrong = next((float(number) for number in numbers if not math.isfinite(number)), math.nan)
     loss_is_wrong = any(not math.isfinite(number) for number in numbers[: len(micro_batches)])
     met = f"epoch {epoch}, step {step}: the {'loss' if loss_is_wrong else 'norm of the gradient'} is {wrong}"
-    where = next((found for batch in micro_batches if (found := first_non_finite(task, batch)) is not None), None)
+    where = next(
+        (found for batch in micro_batches if (found := first_non_finite(task, batch, autocast)) is not None), None
+    )
     met += f" ({where})" if where else ""
     if skipped:
         return TrainingError(f"{met}; the {skipped} steps before were skipped for the same reason; {ADVICE}")

@@ -333,7 +333,7 @@ class Trainer:
         if not skip or self.skipped == finite.PATIENCE:
             numbers = values if norm is None else [*values, norm]
             epoch, step = self.state.epoch + 1, self.state.step + 1
-            raise finite.error(self.task, self.micro_batches, numbers, epoch, step, self.skipped)
+            raise finite.error(self.task, self.micro_batches, numbers, epoch, step, self.skipped, self.autocast)
         self.skipped += 1
         self.skipped_steps += 1
         return False

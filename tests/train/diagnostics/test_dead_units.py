@@ -75,8 +75,8 @@ def test_a_unit_that_fires_once_in_all_batches_is_alive(classify: Make) -> None:
     with torch.no_grad():
         model[0].weight.fill_(1.0)
         model[0].bias.zero_()
-    batches = [{"x": torch.full((9, 1), value), "y": torch.zeros(9, dtype=torch.long)} for value in (-1.0, -2.0, 0.5)]
-    assert dead_units(classify(model), batches[:2])[0].dead == 1
+    batches = [{"x": torch.full((9, 1), value), "y": torch.zeros(9, dtype=torch.long)} for value in (0.5, -1.0, -2.0)]
+    assert dead_units(classify(model), batches[1:])[0].dead == 1
     assert dead_units(classify(model), batches)[0].dead == 0
 
 
