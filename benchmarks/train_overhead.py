@@ -75,6 +75,7 @@ def hand(steps: int, fused: bool = False, clip: bool = False) -> float:
 def fit(steps: int, clip: bool = False) -> float:
     import torch
 
+    from lamplighter.data.rows import TensorRows
     from lamplighter.run import build_task, own
     from lamplighter.train.precision import Precision
     from lamplighter.train.trainer import Trainer
@@ -87,14 +88,14 @@ def fit(steps: int, clip: bool = False) -> float:
             super()._end_epoch(began)
 
     x, y, net = problem(steps)
-    data = {"train": (x, y), "val": (x[:64], y[:64]), "test": (x[:64], y[:64])}
+    few = (x[:640], y[:640])
     settings: dict[str, Any] = {"epochs": 1, "optimizer": {"name": "sgd", "lr": 0.01, "nesterov": False}}
     settings["clip"] = {"name": "norm", "max_norm": 1.0} if clip else None
-    recipe, source = own.describe(net, None, data, settings)
+    recipe, source = own.describe(net, None, few, settings)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Timed(
             build_task(recipe, source, net),
-            source.split("train"),
+            TensorRows({"x": x, "y": y}),
             source.split("val"),
             settings=recipe.train,
             batch_size=BATCH,

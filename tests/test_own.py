@@ -130,3 +130,41 @@ class Embeds(nn.Module):
 def test_images_and_embeddings_of_ones_own(tmp_path: Path) -> None:
     run = lamp.fit(model=Embeds(), data=moons(300), out=tmp_path / "run", threads=1, **FAST)
     assert run.export().manifest.outputs == ("logits", "embedding")
+
+
+@pytest.mark.parametrize(
+    ("x", "complaint"),
+    [
+        (np.zeros((60, 2), np.int64), r"does not take this data \(x: torch.int64 of shape \(2, 2\)"),
+        (np.zeros((60, 5), np.float32), r"does not take this data .*mat1 and mat2"),
+    ],
+)
+def test_inputs_that_the_network_does_not_take_are_named(x: np.ndarray, complaint: str, tmp_path: Path) -> None:
+    y = np.arange(60) % 2
+    with pytest.raises(lamp.LamplighterError, match=complaint):
+        lamp.fit(model=network(), data=(x, y), out=tmp_path / "run", threads=1, **FAST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_gives_a_tuple_is_named(tmp_path: Path) -> None:
+    with pytest.raises(lamp.LamplighterError, match=r"does not take this data.*one tensor"):
+        lamp.fit(model=nn.LSTM(2, 2), data=moons(60), out=tmp_path / "run", threads=1, **FAST)
+
+
+def test_minus_one_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = moons(300)
+    with pytest.raises(lamp.LamplighterError, match=r"no row has class 0.*-1 means no label.*\(y > 0\)"):
+        lamp.fit(model=network(), data=(x, 2 * y - 1), out=tmp_path / "run", threads=1, **FAST)
+    y[::10] = -1
+    lamp.fit(model=network(), data=(x, y), out=tmp_path / "run", threads=1, **{**FAST, "progress": True})
+    assert "30 of 300 labels are -1, which means no label" in capsys.readouterr().err
+
+
+def test_callbacks_by_name_and_whole_numbers_as_values(tmp_path: Path) -> None:
+    x, y = moons(300)
+    callbacks = [{"name": "ema", "decay": 0.5}]
+    run = lamp.fit(
+        model=network(1), task="regression", data=(x, y), out=tmp_path / "run", threads=1, callbacks=callbacks, **FAST
+    )
+    assert run.recipe.train.callbacks[0].name == "ema"
+    assert run.metrics["r2"].value > 0

@@ -15,6 +15,7 @@ from torch import nn
 import lamplighter
 from lamplighter.checkup.examine import examine
 from lamplighter.checkup.result import Checkup
+from lamplighter.core import registry
 from lamplighter.core.errors import TrainingError
 from lamplighter.core.recipe import Recipe
 from lamplighter.core.registry import FromData
@@ -73,7 +74,6 @@ def test_the_recipes_rate_is_held_against_the_range_test(lr: Any, level: str, ta
     assert found.recipe["train"]["optimizer"]["lr"] == lr
 
 
-@lamplighter.register("model", "sunk")
 class Sunk(nn.Sequential):
     """Twenty layers of sigmoids: gradients vanish on the way."""
 
@@ -82,7 +82,15 @@ class Sunk(nn.Sequential):
         super().__init__(nn.Linear(in_features, 16), nn.Sigmoid(), *hidden, nn.Linear(16, num_classes))
 
 
-def test_a_network_that_cannot_train(table: Make, levels: Make) -> None:
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components of one's own for the length of a test; no other test must find them."""
+    monkeypatch.setattr(registry, "_USER", {})
+    lamplighter.register("model", "sunk")(Sunk)
+    lamplighter.register("task", "backwards")(Backwards)
+
+
+def test_a_network_that_cannot_train(own: None, table: Make, levels: Make) -> None:
     found = examine(table(model={"name": "sunk"}), progress=False)
     assert not found.ok
     assert levels(found)["one batch"] == "wrong"
@@ -97,7 +105,6 @@ def test_batch_normalisation_with_small_batches(table: Make, levels: Make) -> No
     assert len(texts) == 2 and "4 rows at a time" in str(texts) and "train.accumulate 4" in str(texts)
 
 
-@lamplighter.register("task", "backwards")
 class Backwards(Classification):
     """Learns to be wrong."""
 
@@ -107,7 +114,7 @@ class Backwards(Classification):
             yield loss
 
 
-def test_a_loss_with_the_wrong_sign(table: Make, levels: Make) -> None:
+def test_a_loss_with_the_wrong_sign(own: None, table: Make, levels: Make) -> None:
     found = examine(table(task={"name": "backwards"}), progress=False)
     assert levels(found)["one batch"] == "wrong"
     assert "no lower bound" in str(found.checks)

@@ -130,6 +130,23 @@ def test_five_more_epochs_for_a_finished_run(folder: Path, tmp_path: Path) -> No
     assert sum(record["event"] == "test_opened" for record in history) == 2
     rates = [record["lr"] for record in history if record["event"] == "epoch"]
     assert max(rates[3:]) > 10 * rates[2], "the schedule started over"
+    kept = [record for record in history if record["event"] != "finished"]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
     with pytest.raises(RunError, match="not finished"):
-        (copy / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in history[:-1]))
         fit(Recipe.load(copy / "recipe.yaml"), copy, more_epochs=5, progress=False)
+
+
+def test_more_epochs_under_a_limit_are_refused_and_patience_begins_anew(tmp_path: Path) -> None:
+    base = "{name: x, threads: 1, data: {name: digits}, model: {name: mlp}, task: {name: classification}}"
+    limited = Recipe.parse(base, set=["train.max_steps=12", "train.precision=fp32"])
+    fit(limited, tmp_path / "limited", progress=False)
+    with pytest.raises(RunError, match=r"train\.max_steps: 12"):
+        fit(limited, tmp_path / "limited", more_epochs=2, progress=False)
+    stops = ["train.callbacks.0.name=early-stopping", "train.callbacks.0.patience=2"]
+    patient = Recipe.parse(base, set=["train.epochs=9", "train.precision=fp32", *stops])
+    patient = patient.with_(train={**patient.train.model_dump(mode="json"), "optimizer": {"name": "sgd", "lr": 1e-7}})
+    run = fit(patient, tmp_path / "patient", progress=False)
+    before = len([record for record in run.history if record["event"] == "epoch"])
+    assert before < 9, "it stopped early"
+    fit(Recipe.load(tmp_path / "patient" / "recipe.yaml"), tmp_path / "patient", more_epochs=2, progress=False)
+    assert len([record for record in run.history if record["event"] == "epoch"]) == before + 2

@@ -45,7 +45,7 @@ def fit(
     force: bool = False,
     more_epochs: int = 0,
     progress: bool = True,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | Mapping[str, Any]] = (),
     splits: Splits | None = None,
     source: Source | None = None,
     judge: bool = True,
@@ -67,7 +67,8 @@ def fit(
         force: replace the run that is in ``out``.
         more_epochs: train a finished run for so many epochs more; the schedule starts over.
         progress: show a progress bar, or lines where there is no terminal.
-        callbacks: objects that follow the training, after those of the recipe; a resume needs the same.
+        callbacks: objects that follow the training, after those of the recipe, or ``{"name": ..., **parameters}`` to
+            add to the recipe's; a resume needs the same.
         splits: which rows train, choose and judge, instead of the split that the recipe makes.
         source: the recipe's data, already built; saves reading it again. It brings its own splits.
         judge: open the test split and write the report; without, the run has validation scores only.
@@ -79,6 +80,11 @@ def fit(
         InterruptedRunError: Ctrl-C or SIGTERM; a checkpoint is written and the message has the command to resume.
     """
     asked, source = _asked(recipe, source, model, task, data, settings)
+    named = [callback for callback in callbacks if isinstance(callback, Mapping)]
+    if named:
+        train = {**asked.train.model_dump(mode="json"), "callbacks": [*asked.to_dict()["train"]["callbacks"], *named]}
+        asked = asked.with_(train=train)
+    followers = [callback for callback in callbacks if not isinstance(callback, Mapping)]
     with group.joined(asked.train.strategy, asked.device) as strategy:
         wanted = Path(out) if out is not None else None
         opened = json.loads(strategy.once(lambda: _open(asked, wanted, resume, force, more_epochs)))
@@ -87,11 +93,13 @@ def fit(
         if resumed and run.finished:
             shown.message(f"{folder}: this run is finished; its report is {folder / 'report.html'}")
             return run
+        if resume and not resumed:
+            shown.message(f"{folder}: nothing to resume, training starts at the beginning")
         chosen = Recipe.load(folder / "recipe.yaml") if resumed else asked
         begun = run_folder.withdrawn_unless_begun(folder) if strategy.main else nullcontext()
         with begun, StopRequest() as stop, rng.untouched(), threads_of(chosen) as threads:
             source = source_of(chosen, saved_splits(folder) if resumed else splits, source)
-            trained = build_task(chosen, source, model, callbacks)
+            trained = build_task(chosen, source, model, followers)
             loaded, chosen = transfer.begin_or_go_on(trained, chosen, folder)
             if not resumed:
                 text = strategy.once(partial(_resolve, chosen, source, trained, threads, folder))
@@ -100,7 +108,7 @@ def fit(
                     _begin(folder, loaded)
             for line in _notes(chosen, source, trained, folder, loaded, strategy, judge):
                 shown.message(line)
-            trainer = make_trainer(chosen, source, trained, folder, shown, stop, strategy, callbacks)
+            trainer = make_trainer(chosen, source, trained, folder, shown, stop, strategy, followers)
             trainer.fit()
             if strategy.world == 1:
                 finish(chosen, source, trained, trainer, judge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from lamplighter.core.errors import LamplighterError
@@ -14,6 +15,21 @@ from lamplighter.data.sources.arrays import Arrays
 _TOP = ("name", "seed", "device", "threads", "augment", "bundle", "serve", "monitor")
 _DATA = ("batch_size", "split_seed")
 _SOURCE = ("labels", "split")
+
+
+def _name_of(task: str | Mapping[str, Any] | Component | None) -> str | None:
+    if task is None or isinstance(task, str):
+        return task
+    return str(task["name"]) if isinstance(task, Mapping) else task.name
+
+
+def _as_numbers(data: Any) -> Any:
+    """Whole numbers to predict (ages, counts) as floating point numbers: else they would be taken for classes."""
+    if isinstance(data, Mapping):
+        return {name: _as_numbers(pair) for name, pair in data.items()}
+    if isinstance(data, (tuple, list)) and len(data) == 2 and np.asarray(data[1]).dtype.kind in "biu":
+        return data[0], np.asarray(data[1]).astype(np.float64)
+    return data
 
 
 def describe(
@@ -42,6 +58,8 @@ def describe(
         of_source["split"] = tuple(settings["split"])
     top = {key: settings[key] for key in _TOP if key in settings}
     seed = settings.get("split_seed")
+    if _name_of(task) == "regression":
+        data = _as_numbers(data)
     source = Arrays(data, **of_source, seed=top.get("seed", 0) if seed is None else seed)
     if task is None:
         task = "classification" if source.signature.labels else "regression"

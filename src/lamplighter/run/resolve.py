@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from lamplighter.core import files, registry
-from lamplighter.core.errors import DataError, RecipeError
+from lamplighter.core.errors import DataError, RecipeError, TrainingError
 from lamplighter.core.recipe import Component, Monitored, Recipe, Train
 from lamplighter.data.source import Batch, Source
 from lamplighter.metrics.base import inputs
 from lamplighter.run.build import make_trainer, targets_of
 from lamplighter.tasks.base import Task
-from lamplighter.train import lr_auto, memory, precision
+from lamplighter.train import lr_auto, memory, precision, rng
 from lamplighter.train.device import resolve_device
 from lamplighter.train.distributed.strategy import Strategy
 from lamplighter.train.evaluation import to_device
@@ -35,6 +35,8 @@ def resolve(recipe: Recipe, source: Source, task: Task, threads: int, folder: Pa
     indices = np.arange(min(recipe.data.batch_size, len(rows)))
     batch = rows.fetch(indices) | ({"index": torch.from_numpy(indices)} if task.wants_index else {})
     batch = to_device(batch, device)
+    with memory.explained(recipe.data.batch_size):
+        _try_out(task.to(device), batch)
     log = MetricsLog(folder / "metrics.jsonl")
     log.truncate(0)
     if train.precision == "auto":
@@ -60,6 +62,30 @@ def resolve(recipe: Recipe, source: Source, task: Task, threads: int, folder: Pa
     source.splits.save(folder / "split.npz")
     resolved.save(folder / "recipe.yaml")
     return resolved
+
+
+def _try_out(task: Task, batch: Batch) -> None:
+    """Compute two rows, so that a network that does not take this data is named before anything is measured.
+
+    Raises:
+        TrainingError: says what the network was given, and torch's complaint.
+    """
+    few = {name: tensor[:2] for name, tensor in batch.items()}
+    was_training = task.training
+    try:
+        with torch.inference_mode(), rng.untouched():
+            task.eval().evaluate(few)
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if memory.ran_out(error):
+            raise
+        given = ", ".join(f"{name}: {t.dtype} of shape {tuple(t.shape)}" for name, t in few.items())
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrainingError(
+            f"the network does not take this data ({given}): {said}; it must map one tensor of float32 or uint8 to one "
+            "tensor (rows, outputs), in float32 weights"
+        ) from error
+    finally:
+        task.train(was_training)
 
 
 def _with_found_rate(recipe: Recipe, source: Source, task: Task, folder: Path, log: MetricsLog) -> Recipe:

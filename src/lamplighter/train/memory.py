@@ -16,7 +16,7 @@ def explained(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not ran_out(error):
             raise
         if batch_size == 1:
             advice = "the batch size is 1 already: use smaller inputs or a smaller model"
@@ -26,7 +26,8 @@ def explained(batch_size: int) -> Iterator[None]:
         raise TrainingError(f"out of memory with data.batch_size {batch_size}; {advice}") from error
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def ran_out(error: BaseException) -> bool:
+    """Whether an allocation failed."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)

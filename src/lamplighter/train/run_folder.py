@@ -93,6 +93,11 @@ def extend(folder: Path, resolved: Recipe | None, epochs: int) -> None:
     ended = any(record["event"] == "finished" for record in log.read())
     if resolved is None or not done or not ended:
         raise RunError(f"{folder}: is not finished; first go on with: {resume_command(folder)}")
+    stops = [record["reason"] for record in log.read() if record["event"] == "stop"]
+    if stops and stops[-1].startswith("train.max_"):
+        raise RunError(
+            f"{folder}: ended by {stops[-1]}; no epoch can begin under that limit, train anew with a larger one"
+        )
     at = int(done[-1]["epoch"])
     train = resolved.train.model_copy(update={"epochs": at + epochs, "restarts": (*resolved.train.restarts, at)})
     resolved.with_(train=train).save(folder / "recipe.yaml")

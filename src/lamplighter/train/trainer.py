@@ -150,6 +150,7 @@ class Trainer:
         self.skipped = 0  # steps in a row that were skipped
         self.skipped_steps = 0  # steps of the current epoch that were skipped
         self.all_stop = False  # whether a signal came to any of several processes
+        self.saved = 0  # the step after which the latest checkpoint was
         self.validated = 0  # the step after which the latest validation was
         self._begin_schedule()
         if settings.compile:
@@ -221,7 +222,8 @@ class Trainer:
             self.elapsed + time.perf_counter() - began >= settings.max_time
         ):
             state.stop(f"train.max_time: {settings.max_time:g} seconds are over")
-        if within and settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
+        save = within and settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0
+        if save and self.saved != state.step:
             self.seconds = time.perf_counter() - began
             self._save("last")
         return state.stop_reason is not None
@@ -393,6 +395,11 @@ class Trainer:
             self._validate(began)
         metrics = state.metrics if self.validated == state.step else {**self._trained(), "lr": self._rate()}
         self._note("epoch", began, metrics)
+        if self.skipped_steps:
+            self.progress.message(
+                f"{self.skipped_steps} steps of this epoch were skipped: their loss or gradient was not finite; "
+                f"{finite.ADVICE}"
+            )
         if state.stop_reason is not None:
             self.log.append({"event": "stop", "epoch": state.epoch, "step": state.step, "reason": state.stop_reason})
             self.progress.message(f"stopping: {state.stop_reason}")
@@ -505,11 +512,15 @@ class Trainer:
             setattr(self, field, saved[field])
         if self.state.epoch in self.settings.restarts and self.schedule_began[0] != self.state.epoch:
             self.state.stop_reason = None
+            for callback in self.callbacks:
+                callback.on_restart(self.state)
         self.averages.reset(self.state.epoch + 1)
-        self.averages.load_state_dict(saved["averages"] if self.strategy.main else {})
+        others = {name: [0.0, 0.0] for name in saved["averages"]}  # the first process has the sums of all
+        self.averages.load_state_dict(saved["averages"] if self.strategy.main else others)
         self.loader.load_state_dict({"epoch": self.state.epoch, "batch": self.batch})
         self.log.truncate(None if self.finished else saved["records"], events=("epoch", "validation", "stop"))
         rng.set_state(saved["rng"])
+        self.saved = self.state.step
         return True
 
     def _spread_like(self, path: str) -> Tensor | None:
@@ -533,6 +544,8 @@ class Trainer:
             "rng": rng.get_state(),
         }
         checkpoint.save(self.folder / "checkpoints" / name, self.task, saved, self.strategy)
+        if name == "last":
+            self.saved = self.state.step
 
     def _interrupt(self, began: float) -> None:
         self.seconds = time.perf_counter() - began

@@ -3,57 +3,56 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
-import traceback
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamplighter.core.errors import LamplighterError
-from lamplighter.train.distributed import ddp, fsdp, sharded  # noqa: F401  (imported once, before processes are forked)
-
-from . import worker
-
 Result = dict[str, Any]
 CASES = [("classification", 1), ("classification", 4), ("adversaries", 1), ("adversaries", 4)]
 
 
-def launch(out: Path, processes: int, *arguments: Any) -> Result:
-    """Run `worker.main` in new processes that find each other as those of torchrun do."""
-    out.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fork = multiprocessing.get_context("fork")
-    started = [
-        fork.Process(target=_one, args=(rank, processes, port, (str(out), *arguments))) for rank in range(processes)
-    ]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(120)
-        if process.is_alive():
-            process.kill()
-    codes = [process.exitcode for process in started]
-    result: Result = {"codes": codes, "diary": (out / "metrics.jsonl").read_text()}
-    if (out / "result.json").exists():
-        result |= json.loads((out / "result.json").read_text())
-    return result
+class Launcher:
+    """A process beside the test that starts others, see worker.py."""
+
+    def __init__(self) -> None:
+        self.server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def __call__(self, out: Path, processes: int, *arguments: Any) -> Result:
+        out.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        assert self.server.stdin is not None and self.server.stdout is not None
+        order = {"processes": processes, "port": port, "arguments": [str(out), *arguments]}
+        self.server.stdin.write(json.dumps(order) + "\n")
+        self.server.stdin.flush()
+        result: Result = {"codes": json.loads(self.server.stdout.readline())}
+        result["diary"] = (out / "metrics.jsonl").read_text()
+        if (out / "result.json").exists():
+            result |= json.loads((out / "result.json").read_text())
+        return result
 
 
-def _one(rank: int, world: int, port: int, arguments: tuple[Any, ...]) -> None:
-    found = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in found.items()})
-    try:
-        worker.main(*arguments)
-    except LamplighterError as error:
-        traceback.print_exc()
-        os._exit(error.exit_code)
-    os._exit(0)
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Launcher]:
+    launcher = Launcher()
+    yield launcher
+    assert launcher.server.stdin is not None and launcher.server.stdout is not None
+    launcher.server.stdin.close()
+    launcher.server.wait(30)
+    launcher.server.stdout.close()
 
 
 def furthest(one: dict[str, list[float]], other: dict[str, list[float]]) -> float:
@@ -69,7 +68,7 @@ def curve(result: Result) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Result]:
+def alone(launch: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Result]:
     done: dict[tuple[str, int], Result] = {}
 
     def train(task: str, accumulate: int) -> Result:
@@ -83,7 +82,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Resu
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 @pytest.mark.parametrize(("task", "accumulate"), CASES)
 def test_two_processes_train_like_one(
-    task: str, accumulate: int, strategy: str, alone: Callable[[str, int], Result], tmp_path: Path
+    task: str, accumulate: int, strategy: str, alone: Callable[[str, int], Result], launch: Launcher, tmp_path: Path
 ) -> None:
     """Blanks and a last batch of a single row included. The adversaries compute in float64, the others in float32."""
     one, two = alone(task, accumulate), launch(tmp_path, 2, strategy, task, accumulate)
@@ -99,7 +98,7 @@ def test_two_processes_train_like_one(
 @pytest.mark.parametrize("then", ["", "-ema"])
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_a_training_is_stopped_by_one_process_and_goes_on_in_another_number_of_processes(
-    strategy: str, then: str, tmp_path: Path
+    strategy: str, then: str, launch: Launcher, tmp_path: Path
 ) -> None:
     """The signal comes to the last process alone; all stop at the same step, optimizer state and averages included."""
     whole = launch(tmp_path / "whole", 2, strategy, "classification", 1, f"whole{then}")
@@ -114,10 +113,22 @@ def test_a_training_is_stopped_by_one_process_and_goes_on_in_another_number_of_p
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_resumed_with_as_many_processes_it_is_the_same_bit_for_bit(strategy: str, tmp_path: Path) -> None:
+def test_resumed_with_as_many_processes_it_is_the_same_bit_for_bit(
+    strategy: str, launch: Launcher, tmp_path: Path
+) -> None:
     """Dropout included: each process draws masks of its own, which depend on the step alone."""
     whole = launch(tmp_path / "whole", 2, strategy, "dropout", 1)
     launch(tmp_path / "cut", 2, strategy, "dropout", 1, "stop")
     rest = launch(tmp_path / "cut", 2, strategy, "dropout", 1, "resume")
+    assert rest["weights"] == whole["weights"]
+    assert curve(rest) == curve(whole)
+
+
+def test_resumed_at_a_checkpoint_within_an_epoch(launch: Launcher, tmp_path: Path) -> None:
+    """The step it stands at asks for a checkpoint: none is due again, and all processes agree on what to exchange."""
+    whole = launch(tmp_path / "whole", 2, "ddp", "classification", 1, "whole-often")
+    launch(tmp_path / "cut", 2, "ddp", "classification", 1, "stop-often")
+    rest = launch(tmp_path / "cut", 2, "ddp", "classification", 1, "resume-often")
+    assert rest["codes"] == [0, 0]
     assert rest["weights"] == whole["weights"]
     assert curve(rest) == curve(whole)

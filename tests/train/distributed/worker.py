@@ -1,13 +1,17 @@
-"""Trains a small task in this process and those that torchrun started beside it; what the tests of this folder start.
+"""Trains small tasks in one or more processes that find each other as those of torchrun do.
 
-torchrun --nproc-per-node 2 worker.py OUT STRATEGY TASK ACCUMULATE [resume|stop]
+A server: reads lines of JSON from standard input, forks that many processes for each, and answers with their exit
+codes. Forking from here costs a fraction of starting Python and torch anew; the test itself cannot fork once another
+test has made torch start threads.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lamplighter.core.errors import LamplighterError
 from lamplighter.core.recipe import Recipe
 from lamplighter.core.signature import Column, Signature, TensorSpec
 from lamplighter.data.rows import TensorRows
@@ -22,7 +27,7 @@ from lamplighter.data.source import Batch
 from lamplighter.tasks.base import Loss, Task
 from lamplighter.tasks.classification import Classification
 from lamplighter.train import checkpoint, rng
-from lamplighter.train.distributed import group
+from lamplighter.train.distributed import ddp, fsdp, group, sharded  # noqa: F401  (imported before processes are forked)
 from lamplighter.train.precision import Precision
 from lamplighter.train.progress import NoProgress
 from lamplighter.train.signals import StopRequest
@@ -108,6 +113,7 @@ def main(out: str, strategy: str, task_name: str, accumulate: int, then: str = "
         "optimizer": {"name": "adamw", "lr": 0.01},
         "clip": {"name": "norm", "max_norm": 0.5},
         "monitor": {"metric": "loss", "mode": "min"},
+        "checkpoint_steps": 5 if then.endswith("often") else None,
         "callbacks": [{"name": "ema", "decay": 0.9}] if then.endswith("ema") else [],
     }
     whole = {"name": "x", "data": {"name": "digits"}, "model": {"name": "mlp"}, "task": {"name": "classification"}}
@@ -144,5 +150,33 @@ def main(out: str, strategy: str, task_name: str, accumulate: int, then: str = "
         (folder / "result.json").write_text(json.dumps(result))
 
 
+def launch(processes: int, port: int, arguments: list[Any]) -> list[int]:
+    """Exit codes of the processes, which run `main` together."""
+    started = []
+    for rank in range(processes):
+        child = os.fork()
+        if child == 0:
+            _one(rank, processes, port, arguments)
+        started.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in started]
+
+
+def _one(rank: int, world: int, port: int, arguments: list[Any]) -> None:
+    signal.alarm(120)
+    found = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in found.items()})
+    code = 1
+    try:
+        main(*arguments)
+        code = 0
+    except LamplighterError as error:
+        code = error.exit_code
+    finally:
+        if code == 1:
+            traceback.print_exc()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), *sys.argv[5:])
+    for line in sys.stdin:
+        print(json.dumps(launch(**json.loads(line))), flush=True)

@@ -51,8 +51,9 @@ class Arrays:
         splits: Annotated[Splits | None, FromData] = None,
     ) -> None:
         pairs, given = _pairs(arrays)
-        x = torch.cat([pair[0] for pair in pairs])
+        x = torch.cat([pair[0] for pair in pairs]) if len(pairs) > 1 else pairs[0][0]
         y, names = _targets(np.concatenate([pair[1] for pair in pairs]), labels)
+        self.notes = _blanks(y, bool(names))
         if given is None:
             given = splitting.stratified(y.numpy() if names else None, split, seed, rows=len(x))
         self.splits = splits if splits is not None else given
@@ -94,7 +95,8 @@ def _pair(pair: Any, where: str) -> tuple[Tensor, np.ndarray]:
         raise DataError(f"{where}: give a pair (x, y) of arrays")
     x, y = (part.detach().cpu().numpy() if isinstance(part, Tensor) else np.asarray(part) for part in pair)
     if x.dtype.kind not in "biuf" or x.ndim < 2:
-        raise DataError(f"{where}: x must be numbers of shape (rows, ...), not {x.dtype} of shape {x.shape}")
+        hint = "; give x[:, None] for one number a row" if x.ndim == 1 and x.dtype.kind in "biuf" else ""
+        raise DataError(f"{where}: x must be numbers of shape (rows, ...), not {x.dtype} of shape {x.shape}{hint}")
     if len(x) != len(y):
         raise DataError(f"{where}: x has {len(x)} rows, y has {len(y)}")
     if x.dtype == np.float64:
@@ -109,11 +111,12 @@ def _targets(y: np.ndarray, labels: tuple[str, ...] | None) -> tuple[Tensor, tup
     """Class indices and labels, or numbers (rows, targets) and no labels."""
     if y.dtype.kind == "f":
         if labels is not None:
-            raise DataError("labels: y holds floating point numbers, which are no classes; make them whole numbers")
+            raise DataError("labels: y holds floating point numbers, which are no classes; give y.astype(int)")
         numbers = y.astype(np.float32)
         return torch.from_numpy(numbers[:, None] if numbers.ndim == 1 else numbers), ()
     if y.ndim != 1:
-        raise DataError(f"y: classes have the shape (rows,), not {y.shape}")
+        hint = "y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else "y.argmax(1), where each row has a 1 at its class"
+        raise DataError(f"y: classes have the shape (rows,), not {y.shape}; give {hint}")
     if y.dtype.kind in "US":
         found = tuple(labels or sorted({str(text) for text in y}))
         strange = sorted({str(text) for text in y} - set(found))
@@ -123,12 +126,28 @@ def _targets(y: np.ndarray, labels: tuple[str, ...] | None) -> tuple[Tensor, tup
     if y.dtype.kind not in "biu":
         raise DataError(f"y: give numbers or text, not {y.dtype}")
     classes = y.astype(np.int64)
+    if labels is None and classes.max(initial=-1) > 0:
+        missing = sorted(set(range(int(classes.max()))) - set(classes.tolist()))
+        if missing:
+            raise DataError(
+                f"y: no row has class {missing[0]}, but there is class {classes.max()}; classes count from 0, and -1 "
+                "means no label; give labels=... if some classes really have no rows, or (y > 0) for -1 and 1"
+            )
     found = tuple(labels or map(str, range(int(classes.max(initial=0)) + 1)))
     if classes.max(initial=-1) >= len(found) or classes.min(initial=0) < -1:
         raise DataError(
             f"labels: y holds classes from {classes.min()} to {classes.max()}, there are {len(found)} labels"
         )
     return torch.from_numpy(classes), found
+
+
+def _blanks(y: Tensor, classes: bool) -> list[str]:
+    """A line about targets that are blank, for there may be more of them than meant."""
+    blank = int((y < 0).sum() if classes else torch.isnan(y).sum())
+    if not blank:
+        return []
+    what = "labels are -1, which means no label" if classes else "values to predict are NaN, which means blank"
+    return [f"{blank:,} of {y.numel():,} {what}: they do not count"]
 
 
 def _numbers(count: int) -> list[Column]:

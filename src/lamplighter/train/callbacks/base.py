@@ -107,6 +107,9 @@ class Callback:
     def on_train_start(self, state: State) -> None:
         """Before the first step, also of a resumed training (after `load_state_dict`)."""
 
+    def on_restart(self, state: State) -> None:
+        """A finished training is taken up again for more epochs; before `on_train_start`, after `load_state_dict`."""
+
     def on_epoch_start(self, state: State) -> None:
         """Before the steps of an epoch, also of one that is taken up in its middle; the task is in training mode."""
 

@@ -51,6 +51,9 @@ class EarlyStopping(Callback):
         self.best: float | None = None
         self.waited = 0
 
+    def on_restart(self, state: State) -> None:
+        self.waited = 0  # what is asked for are more epochs
+
     def on_validation_end(self, state: State) -> None:
         value, name = float(state.monitored), f"validation {state.monitor}"
         if self.check_finite and not math.isfinite(value):
