@@ -40,6 +40,7 @@ format: $(VENV)/.installed  ## let ruff rewrite the code
 bench: $(VENV)/.installed  ## side-by-side benchmarks into benchmarks/results
 	$(BIN)/python benchmarks/help.py
 	$(BIN)/python benchmarks/train_fashion.py
+	$(BIN)/python benchmarks/train_overhead.py
 	$(BIN)/python benchmarks/serve_plain.py
 
 docs: $(VENV)/.installed  ## build the documentation into site/
