@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,6 +97,8 @@ def _compare(chosen: list[Summary]) -> None:
         rows.append([name, *(f"{s.value:.4f} ({s.low:.4f} to {s.high:.4f})" if s else "-" for s in scores)])
     rows.append(["epochs", *(str(len(run.epochs)) for run in chosen)])
     rows.append(["seconds", *(f"{run.seconds:.1f}" for run in chosen)])
+    if not sys.stdout.isatty():
+        rows.insert(0, ["", *labels])
     options.print_table("Scores (95% interval)", ["", *labels], rows)
     typer.echo("")
     changed = [[key, *values] for key, values in side_by_side.differences(chosen).items()]
