@@ -89,7 +89,10 @@ def fit(steps: int, clip: bool = False) -> float:
 
     x, y, net = problem(steps)
     few = (x[:640], y[:640])
-    settings: dict[str, Any] = {"epochs": 1, "optimizer": {"name": "sgd", "lr": 0.01, "nesterov": False}}
+    settings: dict[str, Any] = {
+        "epochs": 1,
+        "optimizer": {"name": "sgd", "lr": 0.01, "nesterov": False, "weight_decay": 0.0},
+    }
     settings["clip"] = {"name": "norm", "max_norm": 1.0} if clip else None
     recipe, source = own.describe(net, None, few, settings)
     with tempfile.TemporaryDirectory() as folder:

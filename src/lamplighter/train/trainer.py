@@ -23,6 +23,7 @@ from lamplighter.core.recipe import Monitored, Train
 from lamplighter.core.seeding import derive
 from lamplighter.data.loader import Loader
 from lamplighter.data.source import Batch, Rows
+from lamplighter.losses.criterion import Criterion
 from lamplighter.optim.sam import ASCENT
 from lamplighter.tasks.base import Loss, Task, every_metric
 from lamplighter.train import assembly, checkpoint, finite, memory, rng
@@ -104,6 +105,7 @@ class Trainer:
         self.precision = precision
         self.autocast = precision.autocast(device)
         self.scaler = precision.scaler(device)
+        self.scales = self.scaler.is_enabled()
         self.device = device
         self.folder = folder
         self.augment = augment
@@ -115,6 +117,7 @@ class Trainer:
         self.phases_of = assembly.phases(task, settings, self.optimizers)
         self.base_rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         self.clip = assembly.clip(task, settings)
+        self.limits = self.clip is not None or settings.non_finite == "skip"  # whether the norm of gradients is needed
         self.parameters = list(task.parameters())
         self.steps_per_epoch = math.ceil(len(self.loader) / self.accumulate)
         monitor = settings.monitor or Monitored(metric=task.monitor[0], mode=task.monitor[1])  # type: ignore[arg-type]
@@ -144,6 +147,7 @@ class Trainer:
             )
         self.batch_callbacks = [c for c in self.callbacks if overrides(c, "on_batch")]
         self.step_callbacks = [c for c in self.callbacks if overrides(c, "on_step_end")]
+        self.rows = 0  # of the latest step
         self.batch = 0  # micro-batches done of the current epoch
         self.seconds = 0.0  # spent on the current epoch before an interruption
         self.elapsed = 0.0  # spent on the epochs before
@@ -155,7 +159,8 @@ class Trainer:
         self._begin_schedule()
         if settings.compile:
             for network in task.children():
-                network.compile()
+                if not isinstance(network, Criterion):
+                    network.compile()
 
     def fit(self) -> None:
         """Train until the last epoch, or until a callback asks to stop.
@@ -203,7 +208,7 @@ class Trainer:
         while not self._pause(began) and (micro_batches := list(itertools.islice(batches, self.accumulate))):
             self._step(micro_batches)
             self.batch += len(micro_batches)
-            self.progress.advance(len(micro_batches), _rows(micro_batches) * self.strategy.world)
+            self.progress.advance(len(micro_batches), self.rows)
             if self.stop.signum is not None and (self.alone or self.all_stop):
                 self._interrupt(began)
         self._end_epoch(began)
@@ -237,7 +242,7 @@ class Trainer:
         """
         self.micro_batches = [self._prepare(batch, self.batch + index) for index, batch in enumerate(micro_batches)]
         phases = [self.phases_of(batch) for batch in self.micro_batches]
-        rows = _rows(micro_batches) if self.alone else self._begin_shared_step(len(phases))
+        self.rows = rows = _rows(micro_batches) if self.alone else self._begin_shared_step(len(phases))
         stepped: list[str] = []
         while True:
             losses: list[Loss] = []
@@ -252,7 +257,8 @@ class Trainer:
                 if not self.alone and self.loader.rows_of(self.batch + index)[1] == 0:
                     loss.weight = 0.0  # not this process's row
                 value = loss.value if self.alone and len(phases) == 1 else loss.value * loss.weight / rows
-                self.scaler.scale(value).backward(retain_graph=loss.retain_graph)
+                scaled = self.scaler.scale(value) if self.scales else value
+                scaled.backward(retain_graph=loss.retain_graph)
                 losses.append(loss)
             if len(losses) < len(phases):
                 break
@@ -262,7 +268,8 @@ class Trainer:
             stepped.append(losses[0].optimizer)
         if losses or not stepped:
             raise TrainingError("task.step must yield at least one loss, and equally many for each micro-batch")
-        self.scaler.update()
+        if self.scales:
+            self.scaler.update()
         self.state.step += 1
         for callback in self.step_callbacks:
             callback.on_step_end(self.state)
@@ -278,7 +285,7 @@ class Trainer:
         factor = self.schedule(self.state.step - self.schedule_began[1])
         for group, rate in zip(optimizer.param_groups, self.base_rates[name]):
             group["lr"] = rate * factor
-        norm = self._limit(optimizer) if name != ASCENT else None
+        norm = self._limit(optimizer) if self.limits and name != ASCENT else None
         values = [loss.value.detach() for loss in losses]
         if self._is_sound(losses, values, norm):
             self.scaler.step(optimizer)
@@ -307,10 +314,8 @@ class Trainer:
         """Whether any process wishes it."""
         return wish if self.alone else self.strategy.sum([float(wish)])[0] > 0
 
-    def _limit(self, optimizer: torch.optim.Optimizer) -> Tensor | None:
-        """Clip the gradients; their norm before, where it is needed."""
-        if self.clip is None and self.settings.non_finite == "raise":
-            return None
+    def _limit(self, optimizer: torch.optim.Optimizer) -> Tensor:
+        """Clip the gradients; their norm before."""
         self.scaler.unscale_(optimizer)
         parameters = _parameters(optimizer)
         return self.clip(parameters) if self.clip else finite.norm(parameters)
