@@ -95,10 +95,10 @@ class Classification(Task):
         self._check_shape(logits)
         if y.is_floating_point() and y.shape != logits.shape:
             raise TrainingError(f"targets of shape {tuple(y.shape)}: probabilities need (rows, {self.classes})")
-        logits = full_precision(logits)
-        if self.criterion.takes == "binary":
+        criterion, logits = self.criterion, full_precision(logits)
+        if criterion.takes == "binary":
             logits, y = logits[:, 1] - logits[:, 0], _yes(y)
-        value, weight = self.criterion(logits, y)
+        value, weight = criterion(logits, y)
         return value, weight
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:

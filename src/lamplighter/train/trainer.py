@@ -117,6 +117,8 @@ class Trainer:
         self.phases_of = assembly.phases(task, settings, self.optimizers)
         self.base_rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         self.clip = assembly.clip(task, settings)
+        asks = (settings.validate_steps, settings.checkpoint_steps, settings.max_steps, settings.max_time)
+        self.pauses = any(asked is not None for asked in asks)
         self.limits = self.clip is not None or settings.non_finite == "skip"  # whether the norm of gradients is needed
         self.parameters = list(task.parameters())
         self.steps_per_epoch = math.ceil(len(self.loader) / self.accumulate)
@@ -205,7 +207,7 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_epoch_start(state)
         batches = iter(self.loader)
-        while not self._pause(began) and (micro_batches := list(itertools.islice(batches, self.accumulate))):
+        while not self._ends_here(began) and (micro_batches := list(itertools.islice(batches, self.accumulate))):
             self._step(micro_batches)
             self.batch += len(micro_batches)
             self.progress.advance(len(micro_batches), self.rows)
@@ -213,8 +215,14 @@ class Trainer:
                 self._interrupt(began)
         self._end_epoch(began)
 
-    def _pause(self, began: float) -> bool:
-        """Between two steps: validate and save when the recipe says so. Returns whether the epoch ends here."""
+    def _ends_here(self, began: float) -> bool:
+        """Whether the epoch ends before its next step; validates and saves between two steps where that is due."""
+        if self.pauses:
+            self._pause(began)
+        return self.state.stop_reason is not None
+
+    def _pause(self, began: float) -> None:
+        """What the recipe asks for in the middle of an epoch: validations, checkpoints, limits."""
         settings, state = self.settings, self.state
         within = 0 < self.batch < len(self.loader)
         due = within and settings.validate_steps and state.step % settings.validate_steps == 0
@@ -231,7 +239,6 @@ class Trainer:
         if save and self.saved != state.step:
             self.seconds = time.perf_counter() - began
             self._save("last")
-        return state.stop_reason is not None
 
     def _step(self, micro_batches: list[Batch]) -> None:
         """One optimizer step, or one for each phase of the task (a GAN has two).
