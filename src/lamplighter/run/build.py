@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lamplighter.core import files, registry
+from lamplighter.core import registry
 from lamplighter.core.errors import DataError, RunError
 from lamplighter.core.recipe import Component, Recipe
 from lamplighter.data import comparable
@@ -19,7 +19,7 @@ from lamplighter.data.splits import Splits
 from lamplighter.losses.choose import tails
 from lamplighter.tasks.base import Task
 from lamplighter.tasks.teacher import FinishedRun
-from lamplighter.train import precision, rng, run_folder
+from lamplighter.train import checkpoint, precision, rng, run_folder
 from lamplighter.train.callbacks.base import Callback
 from lamplighter.train.device import resolve_device
 from lamplighter.train.distributed import group
@@ -144,7 +144,7 @@ def _open_finished(recipe: Recipe, source: Source, path: str) -> FinishedRun:
     comparable.check_same_question(path, run.source(), source)
     if comparable.is_same_table(run.recipe.data, recipe.data):
         comparable.check_unseen(path, run.source(), source)
-    task, digest = run.task(), files.sha256(run.path / "checkpoints" / "best" / "model.safetensors")
+    task, digest = run.task(), checkpoint.digest(run.path / "checkpoints" / "best")
     return FinishedRun(path, task, digest, lambda: evaluate(task, source.split("val"), rows, torch.device("cpu"))[0])
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamplighter.core import files
 from lamplighter.core.errors import LamplighterError, RunError
 from lamplighter.core.recipe import Component, Monitored, Recipe, Train
 from lamplighter.data import comparable
@@ -70,7 +69,7 @@ class _Trained:
             model=run.recipe.model,
             task=run.recipe.task,
             run=self.candidate.name,
-            digest=files.sha256(run.path / "checkpoints" / self.candidate.weights / "model.safetensors"),
+            digest=checkpoint.digest(run.path / "checkpoints" / self.candidate.weights),
             temperature=self.temperature,
         )
 

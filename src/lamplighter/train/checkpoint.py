@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -87,6 +88,20 @@ def load_model(path: Path, module: nn.Module) -> None:
 def is_sharded(path: Path) -> bool:
     """Whether several processes wrote the checkpoint, each its part."""
     return exists(path) and not (path / "model.safetensors").is_file()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a checkpoint's weights: of their file, or of the parts that several processes wrote.
+
+    Raises:
+        RunError: there is no checkpoint.
+    """
+    if not exists(path):
+        raise RunError(f"{path}: no checkpoint")
+    if not is_sharded(path):
+        return files.sha256(path / "model.safetensors")
+    parts = "".join(files.sha256(part) for part in sorted(path.glob("*.safetensors")))
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def load_state(path: Path, like: Callable[[str], Tensor | None] = lambda _: None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from lamplighter.core.recipe import Recipe
 from lamplighter.run import Run, fit
+from lamplighter.train import checkpoint
 
 RECIPE = """
 name: scans
@@ -45,6 +46,7 @@ def test_two_processes_leave_the_run_that_one_leaves(strategy: str, tmp_path: Pa
     assert curves[1] == pytest.approx(curves[0], abs=1e-6)
     assert two.metrics["accuracy"] == one.metrics["accuracy"]
     assert (two.path / "report.html").is_file()
+    assert len(checkpoint.digest(two.path / "checkpoints" / "best")) == 64, "sharded or not, a teacher has a digest"
     bundle = two.export()
     rows = two.source().raw("test", np.arange(5))
     assert [answer["label"] for answer in bundle.predict(rows)] == [
