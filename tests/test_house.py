@@ -47,6 +47,8 @@ ELSEWHERE = {
     "core/errors.py": "cli/test_cli.py",
     "core/export_spec.py": "bundle/test_export.py",
     "core/recipe.py": "core/test_recipe.py",
+    "bundle/runtime/kinds/base.py": "bundle/runtime/kinds/test_classification.py",
+    "bundle/runtime/kinds/showing.py": "bundle/runtime/kinds/test_regression.py",
     "core/schema.py": "core/test_recipe.py",
     "data/source.py": "contract/test_source.py",
     "tasks/base.py": "tasks/test_classification.py",

@@ -45,7 +45,7 @@ def test_every_option_at_once(export: Any, random_weights: Any) -> None:
     )
     bundle = load_bundle(out)
     manifest = bundle.manifest
-    assert (manifest.name, manifest.version, manifest.format_version) == ("renamed", "7", 1)
+    assert (manifest.name, manifest.version, manifest.format_version) == ("renamed", "7", 2)
     assert manifest.output.labels == ("a", "b", "c")
     assert manifest.output.temperature == 2.5
     assert manifest.recipe["train"] == {"epochs": 2}

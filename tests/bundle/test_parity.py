@@ -16,6 +16,7 @@ from lamplighter.bundle import parity
 from lamplighter.bundle.runtime import Bundle, load_bundle
 from lamplighter.core.errors import BundleError
 from lamplighter.core.seeding import generator
+from lamplighter.core.signature import TensorSpec
 
 
 class Net(nn.Module):
@@ -153,14 +154,38 @@ def test_a_network_wrong_for_another_width_is_refused(export: Any, random_weight
 def test_each_varying_dimension_is_varied_alone_and_with_the_others() -> None:
     variations = list(parity._variations(_WithShape((3, None, None)), {"x": np.zeros((2, 3, 8, 9), np.float32)}))  # type: ignore[arg-type]
     shapes = [tensors["x"].shape[2:] for _, tensors in variations]
-    assert shapes == [(9, 9), (16, 9), (8, 10), (8, 18), (9, 10), (16, 18)]
+    assert shapes == [(9, 9), (16, 9), (4, 9), (8, 10), (8, 18), (8, 4), (9, 10), (16, 18), (4, 4)]
+
+
+def test_padded_rows_repeat_what_is_before_the_padding_and_never_grow_too_long() -> None:
+    text: dict[str, Any] = {"shape": (None,), "pad": 0, "longest": 4}
+    ids, mask = TensorSpec(name="input_ids", dtype="int64", **text), TensorSpec(name=parity.MASK, dtype="bool", **text)
+    decoder = TensorSpec(name="decoder_input_ids", dtype="int64", shape=(None,), group="decoder")
+    tensors = {
+        "input_ids": np.array([[5, 6, 0], [7, 8, 9]]),
+        parity.MASK: np.array([[True, True, False], [True, True, True]]),
+        "decoder_input_ids": np.array([[1], [1]]),
+    }
+    bundle: Any = _WithSpecs((ids, mask, decoder))
+    found = dict(parity._variations(bundle, tensors))
+    longer = found["dimension 1 one longer"]
+    assert longer["input_ids"].tolist() == [[5, 6, 5, 6], [7, 8, 9, 7]] and longer[parity.MASK].all()
+    assert longer["decoder_input_ids"].shape == (2, 1)
+    assert found["dimension 1 twice as long"]["input_ids"].shape == (2, 4)
+    assert found["dimension 1 half as long"]["input_ids"].tolist() == [[5], [7]]
+    assert found["dimension decoder1 twice as long"]["decoder_input_ids"].shape == (2, 2)
+
+
+class _WithSpecs:
+    def __init__(self, specs: tuple[TensorSpec, ...]) -> None:
+        self.manifest = type("M", (), {"signature": type("S", (), {"tensors": specs})()})()
 
 
 class _WithShape:
     """As much of a bundle as `parity._variations` reads."""
 
     def __init__(self, shape: tuple[int | None, ...]) -> None:
-        spec = type("Spec", (), {"name": "x", "shape": shape})()
+        spec = TensorSpec(name="x", dtype="float32", shape=shape)
         self.manifest = type("M", (), {"signature": type("S", (), {"tensors": (spec,)})()})()
 
 

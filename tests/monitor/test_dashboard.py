@@ -75,7 +75,7 @@ def test_examples_fit_the_model(make_manifest: Callable[..., Any]) -> None:
     assert "/models/h%C3%A4user%20%26%20co/monitor.json" in html
     assert "&#34;value&#34;: 1.5" in html
     several = dashboard.page(make_manifest((), Output(kind="regression", targets=("x", "y"))), Settings())
-    assert "&#34;value&#34;: {&#34;x&#34;: 1.5}" in several
+    assert "&#34;values&#34;: {&#34;x&#34;: 1.5, &#34;y&#34;: 1.5}" in several
 
 
 def test_hostile_names_stay_text(make_manifest: Callable[..., Any]) -> None:

@@ -135,7 +135,7 @@ def test_predictions_described_later_count_as_waiting_and_take_a_label_at_once(w
 
     def describe() -> Any:
         assert go.wait(10)
-        return world.model(world.live[:5])
+        return (*world.model(world.live[:5]), None)
 
     monitor.record_later([(["a", "b"], 0.01), (["c", "d", "e"], 0.02)], describe)
     assert monitor.totals()["waiting"] == 5 and not monitor.flush(0.05)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lamplighter.bundle.manifest import Feature, Manifest, Output, Parity
+from lamplighter.bundle.runtime import kinds
 from lamplighter.core.errors import InputError
 from lamplighter.core.signature import Column, Signature, TensorSpec
 from lamplighter.data.preprocessing.pipeline import Pipeline
@@ -58,6 +59,7 @@ class SmallBundle:
 
     def __init__(self, made: Manifest) -> None:
         self.manifest = made
+        self.kind = kinds.of(made.output)
         self.path = Path("small")
         self.reference = SimpleNamespace(edges=[np.array([1.0, 3.0, 5.0])])
         self.delay = 0.0
@@ -86,7 +88,7 @@ class SmallBundle:
         assert len(rows) == len(tensors["x"]) == len(outputs["value"])
         return tensors["x"].reshape(len(rows), -1)[:, :1].astype(np.float32)
 
-    def scores_of(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
+    def scores_of(self, outputs: dict[str, np.ndarray], tensors: Any = None) -> np.ndarray:
         return outputs["value"]
 
 
@@ -106,7 +108,7 @@ class TableBundle(SmallBundle):
     def compute(self, x: np.ndarray) -> np.ndarray:
         return 2 * x[:, :1] + 1
 
-    def postprocess(self, outputs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    def postprocess(self, outputs: dict[str, np.ndarray], tensors: Any = None) -> list[dict[str, Any]]:
         return [{"value": value} for value in outputs["value"][:, 0].tolist()]
 
 
@@ -125,7 +127,7 @@ class ImageBundle(SmallBundle):
         light = x.reshape(len(x), -1).mean(axis=1) / 255
         return np.stack([1 - light, light], axis=1).astype(np.float32)
 
-    def postprocess(self, outputs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    def postprocess(self, outputs: dict[str, np.ndarray], tensors: Any = None) -> list[dict[str, Any]]:
         labels = self.manifest.output.labels
         return [
             {
@@ -150,7 +152,7 @@ class RememberingMonitor:
         self.records.append((ids, np.array(features), np.array(scores), latency_seconds))
 
     def record_later(self, requests: Any, describe: Any, size: int = 0) -> None:
-        features, scores = describe()
+        features, scores, _ = describe()
         assert size > 0 and len(features) == len(scores) == sum(len(ids) for ids, _ in requests)
         start = 0
         for ids, latency in requests:

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from lamplighter.bundle import card, parity
 from lamplighter.bundle.manifest import FORMAT_VERSION, Feature, Manifest, Output, Parity
-from lamplighter.bundle.runtime import archive
+from lamplighter.bundle.runtime import archive, kinds
 from lamplighter.bundle.runtime.bundle import Bundle, load_bundle
-from lamplighter.bundle.runtime.postprocess import FIRST_OUTPUT
 from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.core import files, registry
 from lamplighter.core.errors import BundleError
@@ -89,11 +88,12 @@ def export_bundle(
     with files.directory(out) as folder:
         example = _example(source)
         written = _write_formats(formats, spec, folder, example, source.signature)
-        model = (folder / archive.MODEL).read_bytes()
-        bundle = Bundle(draft, model, None, None)
+        written += _write_assets(source.preprocessing.assets, folder, written)
+        model, assets = (folder / archive.MODEL).read_bytes(), source.preprocessing.assets
+        bundle = Bundle(draft, model, None, None, assets=assets)
         proof = parity.check(bundle, spec, source)
         final = draft.model_copy(update={"parity": proof, "features": _features(bundle, source)})
-        reference = _reference(Bundle(final, model, None, None), source, recipe)
+        reference = _reference(Bundle(final, model, None, None, assets=assets), source, recipe)
         reference.save(folder / archive.REFERENCE)
         sizes = {split: len(source.split(split)) for split in ("train", "val", "test")}
         left_out = sorted(set(scores) - set(final.metrics))
@@ -145,6 +145,15 @@ def _write_formats(
     return written
 
 
+def _write_assets(assets: Mapping[str, bytes], folder: Path, written: list[str]) -> list[str]:
+    """Files that preprocessing reads, beside the network."""
+    for name, content in assets.items():
+        if name in (*written, *_OWN):
+            raise BundleError(f"preprocessing needs a file '{name}', which the bundle has already; choose another name")
+        files.write_bytes(folder / name, content)
+    return list(assets)
+
+
 def _check_spec(spec: ExportSpec) -> None:
     training = [name or type(spec.module).__name__ for name, m in spec.module.named_modules() if m.training]
     if training:
@@ -154,7 +163,7 @@ def _check_spec(spec: ExportSpec) -> None:
             raise BundleError(f"'{name}' is {tensor.dtype} on {tensor.device}; export needs float32 on the CPU")
         if not torch.isfinite(tensor).all():
             raise BundleError(f"the weight '{name}' is not finite; training has diverged, lower the learning rate")
-    first = FIRST_OUTPUT[spec.kind]
+    first = kinds.first_output(spec.kind)
     if not spec.outputs or spec.outputs[0] != first:
         raise BundleError(f"the first output of a {spec.kind} network is '{first}', not {spec.outputs}")
 
@@ -170,7 +179,8 @@ def _draft(
 ) -> Manifest:
     """The manifest as far as it is known before anything is computed."""
     signature = source.signature
-    targets = () if spec.kind == "classification" else tuple(column.name for column in signature.targets)
+    targets = () if signature.labels else tuple(column.name for column in signature.targets)
+    output = {"labels": signature.labels, "targets": targets, "temperature": temperature, "settings": spec.settings}
     return Manifest(
         format_version=FORMAT_VERSION,
         name=name,
@@ -179,7 +189,7 @@ def _draft(
         signature=signature,
         preprocessing=tuple(source.preprocessing.specs),
         outputs=spec.outputs,
-        output=Output(kind=spec.kind, labels=signature.labels, targets=targets, temperature=temperature),
+        output=Output.model_validate({"kind": spec.kind, **output}),
         features=(),
         metrics={key: score for key, score in scores.items() if _is_finite(score)},
         parity=_UNPROVEN,
@@ -232,7 +242,7 @@ def _reference(bundle: Bundle, source: Source, recipe: Mapping[str, Any]) -> Ref
         tensors = bundle.preprocess(rows)
         outputs = bundle.run(tensors)
         features.append(bundle.features(rows, tensors, outputs))
-        scores.append(bundle.scores_of(outputs))
+        scores.append(bundle.scores_of(outputs, tensors))
     return Reference.build(
         np.concatenate(features),
         np.concatenate(scores),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from lamplighter.core.export_spec import AnswerKind
 from lamplighter.core.signature import Signature
 from lamplighter.metrics.score import Score
 from lamplighter.metrics.thresholds import answers
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class _Part(BaseModel):
@@ -37,20 +38,22 @@ class Output(_Part):
     """How the network's first output becomes an answer.
 
     Attributes:
-        kind: ``classification``: softmax(logits / temperature); ``regression``: the values as they are.
+        kind: of answer, see `lamplighter.bundle.runtime.kinds`.
         labels: names of the classes, index by index.
         targets: names of the predicted numbers.
         temperature: fitted on the validation split (Guo et al. 2017); 1 when not calibrated.
         threshold: of two classes, the probability from which the positive one is answered; null: the likelier one is.
         positive: index of the positive class.
+        settings: what the kind needs besides; it checks them itself.
     """
 
-    kind: Literal["classification", "regression"]
+    kind: AnswerKind
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     threshold: Annotated[float | None, Field(ge=0, le=2, allow_inf_nan=False)] = None
     positive: Annotated[int, Field(ge=0, le=1)] = 1
+    settings: dict[str, JsonValue] = {}
 
     def classes(self, probabilities: np.ndarray) -> np.ndarray:
         """(N,) index of the class that is answered, of (N, K) probabilities.

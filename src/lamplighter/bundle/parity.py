@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ import torch
 
 from lamplighter.bundle.manifest import Parity
 from lamplighter.bundle.runtime.bundle import Bundle
-from lamplighter.bundle.runtime.postprocess import FIRST_OUTPUT, scores_of
 from lamplighter.core.errors import BundleError, InputError
 from lamplighter.core.export_spec import ExportSpec
+from lamplighter.core.signature import TensorSpec
 from lamplighter.data.preprocessing.pipeline import Tensors
 from lamplighter.data.source import Source
 
 BATCH_SIZES = (1, 2, 7)
+MASK = "attention_mask"
+"""The tensor that says which values of padded rows are real."""
 ROWS = 64
 ATOL = 1e-4
 RTOL = 1e-5
@@ -78,10 +80,11 @@ def check(bundle: Bundle, spec: ExportSpec, source: Source) -> Parity:
     indices = np.unique(np.linspace(0, size - 1, min(size, ROWS)).astype(np.int64))
     repeated = np.resize(indices, max(len(indices), max(BATCH_SIZES)))  # fewer rows than the largest batch
     rows = source.raw("val", repeated)
-    tensors = _served(bundle, rows)
-    _check_training_tensors(source, repeated, tensors)
+    served = _served(bundle, rows)
+    _check_training_tensors(source, repeated, served)
+    tensors = {spec.name: served[spec.name] for spec in bundle.manifest.signature.tensors}
     alone = _torch(spec, tensors, 1)
-    _check_outputs(bundle, alone)
+    _check_outputs(bundle, alone, served)
     worst = Worst()
     for batch_size in BATCH_SIZES:
         _compare(worst, bundle, spec, tensors, batch_size, alone, f"batches of {batch_size}")
@@ -94,7 +97,7 @@ def check(bundle: Bundle, spec: ExportSpec, source: Source) -> Parity:
             f"parity failed: {worst.where}, allowed {ATOL:g} + {RTOL:g} of the row's largest; the exported network "
             "does not compute what was trained, so no bundle was written"
         )
-    _check_answers(bundle, rows, alone)
+    _check_answers(bundle, spec, rows, served)
     return Parity(
         max_abs=worst.max_abs, atol=ATOL, rtol=RTOL, batch_sizes=BATCH_SIZES, rows=len(indices), labels_equal=True
     )
@@ -148,7 +151,7 @@ def _compare(
     worst: Worst, bundle: Bundle, spec: ExportSpec, tensors: Tensors, batch_size: int, alone: Tensors, how: str
 ) -> None:
     try:
-        parts = [bundle.run(batch) for batch in _batches(tensors, batch_size)]
+        parts = [bundle.network(batch) for batch in _batches(tensors, batch_size)]
     except InputError as error:
         raise BundleError(f"parity failed: {how}: {error}") from error
     together = _torch(spec, tensors, batch_size)
@@ -159,61 +162,57 @@ def _compare(
 
 
 def _variations(bundle: Bundle, tensors: Tensors) -> Iterator[tuple[str, Tensors]]:
-    """The same rows with other sizes of the varying dimensions: each axis alone, then all of them together."""
+    """The same rows with other sizes of the varying dimensions: each alone, then all of them together."""
     specs = bundle.manifest.signature.tensors
-    axes = sorted({axis for spec in specs for axis, size in enumerate(spec.shape, start=1) if size is None})
+    axes = sorted({(s.group, axis) for s in specs for axis, size in enumerate(s.shape, start=1) if size is None})
     together = [tuple(axes)] if len(axes) > 1 else []
-    for chosen, change in itertools.product([*[(axis,) for axis in axes], *together], (1, 2)):
-        varied = dict(tensors)
-        for spec in specs:
-            for axis in chosen:
-                if axis <= len(spec.shape) and spec.shape[axis - 1] is None:
-                    varied[spec.name] = _resized(varied[spec.name], axis, change)
-        names = " and ".join(str(axis) for axis in chosen)
-        sizes = "one longer" if change == 1 else "twice as long"
-        yield f"dimension {names} {sizes}", varied
+    for chosen, how in itertools.product([*[(axis,) for axis in axes], *together], _SIZES):
+        varied = {spec.name: _varied(spec, tensors, chosen, _SIZES[how]) for spec in specs}
+        if any(varied[spec.name].shape != tensors[spec.name].shape for spec in specs):
+            yield f"dimension {' and '.join(f'{group}{axis}' for group, axis in chosen)} {how}", varied
 
 
-def _resized(array: np.ndarray, axis: int, change: int) -> np.ndarray:
-    """One longer, or twice as long, along an axis; real values repeated."""
-    size = array.shape[axis]
-    target = size + 1 if change == 1 else 2 * size
-    return np.take(array, np.arange(target) % size, axis=axis)
+_SIZES: dict[str, Callable[[int], int]] = {
+    "one longer": lambda size: size + 1,
+    "twice as long": lambda size: 2 * size,
+    "half as long": lambda size: max(1, size // 2),
+}
 
 
-def _check_outputs(bundle: Bundle, outputs: Tensors) -> None:
-    output = bundle.manifest.output
-    names = output.labels if output.kind == "classification" else output.targets
+def _varied(
+    spec: TensorSpec, tensors: Tensors, axes: Sequence[tuple[str, int]], resize: Callable[[int], int]
+) -> np.ndarray:
+    """A tensor with other sizes of some axes, made of its own values repeated.
+
+    Rows that were filled up with padding repeat what is before it, so that no padding comes to stand between values.
+    """
+    array = tensors[spec.name]
+    for axis in [a for group, a in axes if group == spec.group and a <= len(spec.shape) and spec.shape[a - 1] is None]:
+        target = min(resize(array.shape[axis]), spec.longest or np.iinfo(np.int64).max)
+        if spec.pad is not None and MASK in tensors and tensors[MASK].shape == array.shape:
+            lengths = np.maximum(tensors[MASK].sum(axis=1, keepdims=True), 1)
+            array = np.take_along_axis(array, np.arange(target) % lengths, axis=1)
+        else:
+            array = np.take(array, np.arange(target) % array.shape[axis], axis=axis)
+    return array
+
+
+def _check_outputs(bundle: Bundle, outputs: Tensors, tensors: Tensors) -> None:
+    bundle.kind.check_outputs(outputs, tensors)
     for name, array in outputs.items():
-        if array.ndim != 2 or (name == FIRST_OUTPUT[output.kind] and array.shape[1] != len(names)):
-            noun = "labels" if output.kind == "classification" else "targets"
-            raise BundleError(f"the network's output '{name}' has shape {array.shape} for {len(names)} {noun}")
+        if name == "embedding" and array.ndim != 2:
+            raise BundleError(f"the network's output '{name}' has shape {array.shape}; it must be (rows, numbers)")
         if not np.isfinite(array).all():
             raise BundleError(f"the network's output '{name}' is not finite on validation rows; training has diverged")
 
 
-def _check_answers(bundle: Bundle, rows: Sequence[Any], alone: Tensors) -> None:
-    """Labels of ``predict`` on the raw rows against torch's; values against torch's values.
+def _check_answers(bundle: Bundle, spec: ExportSpec, rows: Sequence[Any], tensors: Tensors) -> None:
+    """``predict`` on the raw rows against answers made of torch's outputs, each row alone."""
 
-    A row whose probability in torch lies within `ATOL` of the threshold may be answered either way.
-    """
-    answers = bundle.predict(list(rows))
-    output = bundle.manifest.output
-    if output.kind == "classification":
-        codes, near = alone["logits"].argmax(axis=1), np.zeros(len(rows), dtype=bool)
-        if output.threshold is not None:
-            scores = scores_of(output, alone)
-            codes, near = output.classes(scores), abs(scores[:, output.positive] - output.threshold) <= ATOL
-        wanted = [output.labels[k] for k in codes]
-        wrong = [i for i, label in enumerate(wanted) if answers[i]["label"] != label and not near[i]]
-        if wrong:
-            raise BundleError(
-                f"parity failed: {len(wrong)} of {len(rows)} labels differ, first '{answers[wrong[0]]['label']}' "
-                f"where torch says '{wanted[wrong[0]]}'"
-            )
-        return
-    values = [[answer["value"]] if "value" in answer else list(answer["values"].values()) for answer in answers]
-    worst = Worst()
-    worst.add(np.array(values), alone["value"], "answers")
-    if worst.excess > 0:
-        raise BundleError(f"parity failed: {worst.where}")
+    def network(given: Tensors) -> Tensors:
+        return _torch(spec, {tensor.name: given[tensor.name] for tensor in bundle.manifest.signature.tensors}, 1)
+
+    theirs = bundle.postprocess(bundle.kind.run(network, tensors), tensors)
+    wrong = [found for a, b in zip(bundle.predict(list(rows)), theirs) if (found := bundle.kind.difference(a, b))]
+    if wrong:
+        raise BundleError(f"parity failed: {len(wrong)} of {len(rows)} answers differ, first {wrong[0]}")

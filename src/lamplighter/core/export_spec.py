@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+AnswerKind = Literal[
+    "classification", "regression", "segmentation", "tagging", "language-model", "masked-lm", "seq2seq"
+]
 
 
 @dataclass(frozen=True)
@@ -14,11 +19,13 @@ class ExportSpec:
         module: ``torch.nn.Module`` in eval mode, float32, on the CPU. ``forward`` takes the tensors of
             ``signature.tensors`` in order and returns a tuple in the order of ``outputs``.
         kind: how the numpy runtime turns outputs into answers.
-        outputs: names. The first is ``"logits"`` (N, classes) for classification or ``"value"`` (N, targets), in the
-            target's own units, for regression. ``"embedding"`` (N, D), the input of the last layer, follows when the
-            network has ``forward_features``.
+        outputs: names. The first is what the kind says: ``"logits"`` (N, classes) for classification, ``"value"``
+            (N, targets), in the target's own units, for regression. ``"embedding"`` (N, D), the input of the last
+            layer, follows when the network has one.
+        settings: plain data the kind needs to make answers, kept in the manifest.
     """
 
     module: Any
-    kind: Literal["classification", "regression"]
+    kind: AnswerKind
     outputs: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import jinja2
 
 from lamplighter.bundle.manifest import Manifest
+from lamplighter.bundle.runtime import kinds
 from lamplighter.core.recipe import Monitor as Settings
 from lamplighter.monitor.histograms import plain
 
@@ -53,12 +54,11 @@ def model_path(name: str, base: str = "") -> str:
 
 def _headline(manifest: Manifest) -> dict[str, str] | None:
     """The one score of the test split to show."""
-    metric = "accuracy" if manifest.output.kind == "classification" else "mae"
+    metric, name, share = kinds.of(manifest.output).headline
     score = manifest.metrics.get(metric)
     if score is None:
         return None
-    number = (lambda v: f"{v:.1%}") if metric == "accuracy" else plain
-    name = "accuracy" if metric == "accuracy" else "mean absolute error"
+    number = (lambda v: f"{v:.1%}") if share else plain
     return {
         "name": name,
         "value": number(score.value),
@@ -79,13 +79,7 @@ def _predict_example(manifest: Manifest) -> str:
 
 def _feedback_example(manifest: Manifest) -> str:
     """A command that sends one true label."""
-    truth: dict[str, Any] = {"id": "ID OF A PREDICTION"}
-    if manifest.output.kind == "classification":
-        truth["label"] = manifest.output.labels[0]
-    elif len(manifest.output.targets) == 1:
-        truth["value"] = 1.5
-    else:
-        truth["value"] = {manifest.output.targets[0]: 1.5}
+    truth = {"id": "ID OF A PREDICTION", **kinds.of(manifest.output).truth_example()}
     return f"curl -X POST -H 'Content-Type: application/json' -d {_shell(json.dumps(truth))} /v1/feedback"
 
 

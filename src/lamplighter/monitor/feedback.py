@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from lamplighter.bundle.manifest import Manifest, Output
+from lamplighter.bundle.runtime import kinds
+from lamplighter.bundle.runtime.kinds.base import Truth
 from lamplighter.core.errors import InputError
-from lamplighter.monitor.records import error_of, parse_truth
 from lamplighter.monitor.store import Row, Store
 
 CHUNK = 500  # ids in one query
-
-Truth = str | dict[str, float]
 
 
 def parse(pairs: Sequence[tuple[str, Any]], output: Output) -> list[tuple[str, Truth]]:
@@ -24,10 +23,11 @@ def parse(pairs: Sequence[tuple[str, Any]], output: Output) -> list[tuple[str, T
     Raises:
         InputError: names the row when there are several.
     """
+    kind = kinds.of(output)
     result: list[tuple[str, Truth]] = []
     for i, (id_, truth) in enumerate(pairs):
         try:
-            result.append((id_, parse_truth(truth, output)))
+            result.append((id_, kind.truth(truth)))
         except InputError as error:
             raise InputError(error.reason, row=i if len(pairs) > 1 else None, field=error.field) from None
     return result
@@ -58,7 +58,8 @@ def join(
 
 
 def _row(manifest: Manifest, prediction: Row, truth: Truth, now: float) -> Row:
-    single = isinstance(truth, dict) and len(manifest.output.targets) == 1
+    kind = kinds.of(manifest.output)
+    single = isinstance(truth, dict) and len(kind.columns) == 1
     scores = np.frombuffer(prediction["scores"], dtype="<f4")
     return {
         "prediction_id": prediction["id"],
@@ -68,5 +69,5 @@ def _row(manifest: Manifest, prediction: Row, truth: Truth, now: float) -> Row:
         "value": next(iter(truth.values())) if single and isinstance(truth, dict) else None,
         "time": now,
         "predicted_at": prediction["time"],
-        "error": error_of(truth, prediction["label"], scores, manifest.output),
+        "error": kind.error(truth, prediction["label"], scores),
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamplighter.bundle.manifest import Manifest
+from lamplighter.bundle.runtime import kinds
 from lamplighter.metrics.intervals import wilson
 from lamplighter.monitor.store import Store
 
@@ -26,8 +27,8 @@ def performance(store: Store, manifest: Manifest) -> dict[str, Any]:
         ``metric``, ``test`` (the score of the test split, or None), ``overall`` (None without labels) and
         ``points``: dicts with ``time``, ``n`` labels, ``coverage``, ``value``, ``low``, ``high``; ``delay``: seconds.
     """
-    classify = manifest.output.kind == "classification"
-    metric = "accuracy" if classify else "mae"
+    metric = kinds.of(manifest.output).metric
+    classify = metric == "accuracy"
     test = manifest.metrics.get(metric)
     result: dict[str, Any] = {
         "metric": metric,
@@ -69,14 +70,14 @@ def recent(store: Store, manifest: Manifest) -> dict[str, Any] | None:
         ``metric``, ``n`` labels (1000 at most), ``coverage`` (their share of all predictions since the oldest of them),
         ``value``, ``low``, ``high``; None without labels.
     """
-    classify = manifest.output.kind == "classification"
+    metric = kinds.of(manifest.output).metric
     found = store.newest_errors(manifest.name, manifest.version, RECENT)
     n = int(found["n"])
     if n == 0:
         return None
     of = max(store.count_since(manifest.name, manifest.version, float(found["since"])), n)
-    score = _score(classify, n, float(found["error"]), float(found["square"]))
-    return {"metric": "accuracy" if classify else "mae", "n": n, "coverage": n / of, **score}
+    score = _score(metric == "accuracy", n, float(found["error"]), float(found["square"]))
+    return {"metric": metric, "n": n, "coverage": n / of, **score}
 
 
 def _score(classify: bool, n: int, error: float, square: float) -> dict[str, float]:

@@ -43,6 +43,10 @@ RECHECK_SECONDS = 5.0  # how often to look for full windows without being told, 
 CPU_SHARE = 0.25  # of one core, for drift tests on a busy stream
 
 
+Described = tuple[np.ndarray, np.ndarray, list[dict[str, Any]] | None]
+"""Features, scores and, where scores do not say everything, answers of some rows."""
+
+
 class Monitor:
     """Records predictions, tests them for drift window by window, joins labels, raises alerts.
 
@@ -115,14 +119,15 @@ class Monitor:
     def record_later(
         self,
         requests: Sequence[tuple[Sequence[str], float]],
-        describe: Callable[[], tuple[np.ndarray, np.ndarray]],
+        describe: Callable[[], Described],
         size: int = 0,
     ) -> None:
         """`record` for several requests whose features are still to be computed, on a thread of the monitor's own.
 
         Args:
             requests: prediction ids and latency in seconds of each.
-            describe: gives features (N, F) and scores (N, K) of the rows of all requests in order.
+            describe: gives features (N, F) and scores (N, K) of the rows of all requests in order, and where scores
+                do not say everything the answers.
             size: bytes that ``describe`` keeps in memory; when much is waiting the rows are dropped and counted.
         """
         now = self._clock()
@@ -132,15 +137,16 @@ class Monitor:
     def _describe(
         self,
         requests: Sequence[tuple[Sequence[str], float]],
-        describe: Callable[[], tuple[np.ndarray, np.ndarray]],
+        describe: Callable[[], Described],
         now: float,
     ) -> None:
-        features, scores = describe()
+        features, scores, answers = describe()
         start = 0
         for ids, latency in requests:
             these = slice(start, start + len(ids))
             start += len(ids)
-            self.writer.put(Predictions.copy_of(ids, features[these], scores[these], latency, now, self._widths))
+            some = None if answers is None else answers[these]
+            self.writer.put(Predictions.copy_of(ids, features[these], scores[these], latency, now, self._widths, some))
 
     def feedback(self, prediction_id: str, truth: Any) -> str:
         """Join a late label.

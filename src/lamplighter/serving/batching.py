@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Job:
         ids: one prediction id for each row.
         future: resolved with one answer for each row, on the event loop that made it.
         arrived: ``time.monotonic()`` of the request; the deadline counts from here.
+        padded: whether rows of other shapes may share its batch.
 
     Attributes:
         answers: one for each row computed so far.
@@ -47,14 +48,20 @@ class Job:
     __slots__ = ("answers", "arrived", "failed", "future", "ids", "key", "outputs", "rows", "size", "taken", "tensors")
 
     def __init__(
-        self, rows: list[Any], tensors: Tensors, ids: list[str], future: asyncio.Future[list[Answer]], arrived: float
+        self,
+        rows: list[Any],
+        tensors: Tensors,
+        ids: list[str],
+        future: asyncio.Future[list[Answer]],
+        arrived: float,
+        padded: bool = False,
     ) -> None:
         self.rows = rows
         self.tensors = tensors
         self.ids = ids
         self.future = future
         self.size = len(rows)
-        self.key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in tensors.items())
+        self.key = tuple((name, a.dtype.str, a.ndim if padded else a.shape[1:]) for name, a in tensors.items())
         self.arrived = arrived
         self.taken = 0
         self.failed = False
@@ -89,13 +96,15 @@ class Batcher:
     """A bounded queue of rows and the thread that computes them.
 
     Args:
-        compute: tensors of a batch -> (outputs, one answer for each row). Called on the worker thread only.
+        compute: tensors of a batch -> (what the monitor needs of the outputs, one answer for each row). Called on the
+            worker thread only.
         record: told about requests of which every row has its answer, just before the answers leave, on the same
             thread, so it must be quick. Requests that failed or were given up are never recorded. Its failure is logged
             and never reaches a client.
         max_batch: rows computed together at most; a request of more rows is split.
         max_queue: rows admitted and not yet computed at most.
         deadline: seconds after which a waiting request is given up.
+        pads: what fills up shorter rows of padded jobs, by tensor.
         name: of the thread, for debuggers and logs.
     """
 
@@ -107,6 +116,7 @@ class Batcher:
         max_batch: int,
         max_queue: int,
         deadline: float = 30.0,
+        pads: Mapping[str, int] | None = None,
         name: str = "batcher",
     ) -> None:
         self.compute = compute
@@ -114,6 +124,7 @@ class Batcher:
         self.max_batch = max_batch
         self.max_queue = max_queue
         self.deadline = deadline
+        self.pads = pads
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._ahead: Job | None = None  # taken from the queue, but of another shape than the batch being gathered
         # Two counters with one writer each need no lock: the event loop admits, the worker takes.
@@ -229,7 +240,7 @@ class Batcher:
         """Compute a batch; the jobs it was part of. If it fails, each request is tried alone, so that a bad one fails
         by itself."""
         try:
-            outputs, answers = self.compute(joined([part.of(part.job.tensors) for part in parts]))
+            outputs, answers = self.compute(joined([part.of(part.job.tensors) for part in parts], self.pads))
             rows = sum(part.stop - part.start for part in parts)
             if len(answers) != rows or any(len(output) != rows for output in outputs.values()):
                 raise RuntimeError(f"the model gave {len(answers)} answers for {rows} rows")
@@ -266,11 +277,31 @@ class Batcher:
         self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-def joined(tensors: list[Tensors]) -> Tensors:
-    """The rows of all of them, in order."""
+def joined(tensors: list[Tensors], pads: Mapping[str, int] | None = None) -> Tensors:
+    """The rows of all of them, in order; where shapes differ, shorter ones are filled up.
+
+    Args:
+        tensors: arrays by name, the same names in each.
+        pads: what to fill up with, by name; 0 for others.
+
+    >>> joined([{"x": np.array([[1, 2]])}, {"x": np.array([[3]])}], {"x": -1})["x"].tolist()
+    [[1, 2], [3, -1]]
+    """
     if len(tensors) == 1:
         return tensors[0]
-    return {name: np.concatenate([one[name] for one in tensors]) for name in tensors[0]}
+    pads = pads or {}
+    return {name: _joined([one[name] for one in tensors], pads.get(name, 0)) for name in tensors[0]}
+
+
+def _joined(arrays: list[np.ndarray], pad: int) -> np.ndarray:
+    if all(array.shape[1:] == arrays[0].shape[1:] for array in arrays):
+        return np.concatenate(arrays)
+    sizes = np.max([array.shape[1:] for array in arrays], axis=0)
+    filled = [
+        np.pad(array, [(0, 0), *((0, n - m) for n, m in zip(sizes, array.shape[1:]))], constant_values=pad)
+        for array in arrays
+    ]
+    return np.concatenate(filled)
 
 
 def _deliver(jobs: list[Job]) -> None:

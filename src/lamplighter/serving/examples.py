@@ -43,12 +43,7 @@ def curls(model: ServedModel, url: str) -> list[tuple[str, str]]:
 
 def feedback(model: ServedModel) -> dict[str, Any]:
     """A body for ``POST /v1/feedback``."""
-    output = model.manifest.output
-    if output.kind == "classification":
-        return {"id": "<id of a prediction>", "label": output.labels[0]}
-    if len(output.targets) == 1:
-        return {"id": "<id of a prediction>", "value": 1.5}
-    return {"id": "<id of a prediction>", "values": dict.fromkeys(output.targets, 1.5)}
+    return {"id": "<id of a prediction>", **model.bundle.kind.truth_example()}
 
 
 def _post(url: str, content: Any) -> str:

@@ -12,7 +12,7 @@ from lamplighter.core.registry import did_you_mean
 from lamplighter.serving.errors import RequestError
 from lamplighter.serving.model import ServedModel
 
-Truth = str | float | dict[str, float]
+Truth = str | float | dict[str, float] | list[str]
 _KEYS = ["id", "label", "value", "values", "model"]
 
 
@@ -90,6 +90,8 @@ def _parse_one(item: Any, index: int, models: dict[str, ServedModel]) -> Feedbac
 
 def _truth(value: Any, field: str, index: int) -> Truth:
     if field == "label":
+        if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+            return value  # one label for each word
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise InputError("must be text", row=index, field=field)
         return str(value)  # labels like 0 to 9 are easily sent as numbers
@@ -108,27 +110,15 @@ def _accepts(model: ServedModel, item: Feedback) -> bool:
     """Whether the truth could be one of this model's."""
     if item.model is not None and item.model != model.name:
         return False
-    output = model.manifest.output
-    if isinstance(item.truth, str):
-        return item.truth in output.labels
-    if isinstance(item.truth, dict):
-        return output.kind == "regression" and set(item.truth) <= set(output.targets)
-    return output.kind == "regression" and len(output.targets) == 1
+    try:
+        model.bundle.kind.truth(item.truth)
+    except InputError:
+        return False
+    return True
 
 
 def _known(item: Feedback, models: dict[str, ServedModel]) -> str:
     """What would have been accepted, model by model."""
-    parts = []
-    for model in models.values():
-        if item.model not in (None, model.name):
-            continue
-        output = model.manifest.output
-        if output.kind == "classification":
-            shown = ", ".join(output.labels[:20]) + (", ..." if len(output.labels) > 20 else "")
-            parts.append(f"model '{model.name}' knows the labels {shown}")
-        elif len(output.targets) == 1:
-            parts.append(f"model '{model.name}' predicts a number: send \"value\"")
-        else:
-            targets = ", ".join(output.targets)
-            parts.append(f"model '{model.name}' predicts numbers: send \"values\" as an object with {targets}")
+    asked = [model for model in models.values() if item.model in (None, model.name)]
+    parts = [f"model '{model.name}' {model.bundle.kind.known()}" for model in asked]
     return f"{str(item.truth)[:60]!r} is not known here; " + "; ".join(parts)

@@ -18,7 +18,7 @@ from lamplighter.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from lamplighter.bundle.runtime import Bundle
-    from lamplighter.monitor.service import Monitor
+    from lamplighter.monitor.service import Described, Monitor
 
 _INLINE_ROWS = 64
 """Rows of a table preprocessed on the event loop: below this the way to a thread and back costs more than the work."""
@@ -55,12 +55,14 @@ class ServedModel:
         self.version = bundle.manifest.version
         self.monitor = monitor
         self.max_body = round(serve.max_body_mb * 1e6)
+        self._pads = {spec.name: spec.pad for spec in self.signature.tensors if spec.pad is not None}
         self.batcher = Batcher(
             self._compute,
             self._record,
             max_batch=serve.max_batch,
             max_queue=serve.max_queue,
             deadline=serve.deadline_seconds,
+            pads=self._pads,
             name=f"model-{self.name}",
         )
         self.metrics = metrics.model(self.name, self.version, lambda: self.batcher.waiting)
@@ -87,7 +89,8 @@ class ServedModel:
                 tensors = await loop.run_in_executor(self._pool, self.bundle.preprocess, rows)
             else:
                 tensors = self.bundle.preprocess(rows)
-            job = Job(rows, tensors, self._ids.take(len(rows)), loop.create_future(), arrived)
+            ids = self._ids.take(len(rows))
+            job = Job(rows, tensors, ids, loop.create_future(), arrived, padded=bool(self._pads))
         except BaseException:
             self.batcher.release(len(rows))
             raise
@@ -98,9 +101,9 @@ class ServedModel:
     def _compute(self, tensors: Tensors) -> tuple[Tensors, list[Answer]]:
         started = time.perf_counter()
         outputs = self.bundle.run(tensors)
-        answers = self.bundle.postprocess(outputs)
+        answers = self.bundle.postprocess(outputs, tensors)
         self.metrics.computed(len(answers), time.perf_counter() - started)
-        return outputs, answers
+        return self.bundle.kind.kept(outputs, tensors), answers
 
     def _record(self, jobs: list[Job]) -> None:
         """Leave the predictions with the monitor; it computes their features on a thread of its own."""
@@ -111,17 +114,18 @@ class ServedModel:
         size = sum(array.nbytes for job in jobs for array in job.tensors.values())
         self.monitor.record_later(requests, lambda: self._describe(jobs), size)
 
-    def _describe(self, jobs: list[Job]) -> tuple[np.ndarray, np.ndarray]:
-        """Features and scores of all rows of some jobs; a batch of rows at a time, as they were computed."""
+    def _describe(self, jobs: list[Job]) -> Described:
+        """Features, scores and answers of all rows of some jobs; a batch of rows at a time, as they were computed."""
         rows = [row for job in jobs for row in job.rows]
-        tensors = joined([job.tensors for job in jobs])
+        tensors = joined([job.tensors for job in jobs], self._pads)
         outputs = joined([part for job in jobs for part in job.outputs])
         features = []
         for start in range(0, len(rows), self.batcher.max_batch):
             these = slice(start, start + self.batcher.max_batch)
             some = [{name: array[these] for name, array in arrays.items()} for arrays in (tensors, outputs)]
             features.append(self.bundle.features(rows[these], *some))
-        return np.concatenate(features), self.bundle.scores_of(outputs)
+        answers = [answer for job in jobs for answer in job.answers]
+        return np.concatenate(features), self.bundle.scores_of(outputs, tensors), answers
 
 
 def warm_up(bundle: Bundle, max_batch: int) -> None:

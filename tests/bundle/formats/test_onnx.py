@@ -96,7 +96,7 @@ class Raises(nn.Module):
 @pytest.mark.parametrize(
     ("module", "tensors", "message"),
     [
-        (Reshapes(), 1, "input 'x': the batch size is fixed at 3"),
+        (Reshapes(), 1, "output 'logits': the batch size is fixed at 3"),
         (Raises(), 1, "cannot be exported to ONNX: this network does not work"),
     ],
 )

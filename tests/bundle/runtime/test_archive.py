@@ -59,8 +59,8 @@ def test_a_single_changed_bit_is_found_and_the_file_named(copy: Path, name: str)
 
 
 def test_a_newer_format_is_named_as_such_whatever_else_it_holds(copy: Path) -> None:
-    edit(copy, format_version=2, signature="of a new kind")
-    assert "bundle format 2 is newer than this lamplighter knows (1); update" in refused(copy)
+    edit(copy, format_version=3, signature="of a new kind")
+    assert "bundle format 3 is newer than this lamplighter knows (2); update" in refused(copy)
 
 
 def test_manifests_that_do_not_fit(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature
     """Export through ``torch.export``, then read the file back and hold it to the signature.
 
     Torch's exporter falls back to fixed sizes, or to another opset, without an error; so what it wrote is what counts.
-    Where two tensors both vary at one axis, they vary together.
+    Where two tensors of one group both vary at one axis, they vary together.
 
     Args:
         spec: network and names of its outputs.
@@ -41,8 +42,8 @@ def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature
         raise BundleError("export needs an example batch of at least two rows; with one row the batch size is baked in")
     path = folder / FILE
     names = [tensor.name for tensor in signature.tensors]
-    shapes = tuple({0: "batch", **{a: f"dim{a}" for a in _varying(t.shape)}} for t in signature.tensors)
-    dims = {name: torch.export.Dim(name) for shape in shapes for name in shape.values()}
+    # AUTO, since a named dimension comes out fixed when an LSTM is exported for the second time in a process.
+    shapes = tuple(dict.fromkeys((0, *_varying(t.shape)), torch.export.Dim.AUTO) for t in signature.tensors)
     with warnings.catch_warnings():
         # Said of two tensors that vary together; their axis keeps the first one's name, which is the same.
         warnings.filterwarnings("ignore", message="# The axis name: .* will not be used", category=UserWarning)
@@ -56,16 +57,35 @@ def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
-                dynamic_shapes=tuple({axis: dims[name] for axis, name in shape.items()} for shape in shapes),
+                dynamic_shapes=shapes,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
             raise BundleError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
     model = onnx.load(path)
     _strip(model)
+    _name_dimensions(model, signature)
     onnx.save(model, path)
     _check(model, signature, spec.outputs)
     return FILE
+
+
+def _name_dimensions(model: Any, signature: Signature) -> None:
+    """``batch``, ``dim1``, ... for the symbols torch made up; of a group with a name ``decoder_dim1`` and so on."""
+    groups = {tensor.name: f"{tensor.group}_" if tensor.group else "" for tensor in signature.tensors}
+    names: dict[str, str] = {}
+    for value in model.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.HasField("dim_param"):
+                name = f"{groups.get(value.name, '')}dim{axis}" if axis else "batch"
+                names.setdefault(dim.dim_param, name)
+    if not names:
+        return
+    symbol = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
+    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):
+                dim.dim_param = symbol.sub(lambda found: names[found[0]], dim.dim_param)
 
 
 def _varying(shape: tuple[int | None, ...]) -> list[int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lamplighter.bundle.manifest import Feature, Manifest
-from lamplighter.bundle.runtime import archive, features, postprocess
+from lamplighter.bundle.runtime import archive, features, kinds
 from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.bundle.runtime.session import Session
 from lamplighter.core.errors import BundleError, InputError, LamplighterError, MissingExtraError
@@ -36,7 +36,7 @@ def load_bundle(path: str | Path, threads: int = 1) -> Bundle:
     manifest, contents = archive.read(path)
     try:
         reference = Reference.from_bytes(contents[archive.REFERENCE])
-        return Bundle(manifest, contents[archive.MODEL], reference, path, threads)
+        return Bundle(manifest, contents[archive.MODEL], reference, path, threads, contents)
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from None
 
@@ -50,19 +50,28 @@ class Bundle:
         reference: statistics of the validation rows; ``None`` only while a bundle is being made.
         path: where it was loaded from.
         threads: compute threads of the network.
+        assets: contents by name of files that preprocessing reads.
 
     Attributes:
         manifest: see `lamplighter.bundle.manifest.Manifest`.
+        kind: how outputs become answers, see `lamplighter.bundle.runtime.kinds`.
         path: folder or .zip; ``None`` while the bundle is being made.
     """
 
     def __init__(
-        self, manifest: Manifest, model: bytes, reference: Reference | None, path: Path | None, threads: int = 1
+        self,
+        manifest: Manifest,
+        model: bytes,
+        reference: Reference | None,
+        path: Path | None,
+        threads: int = 1,
+        assets: Mapping[str, bytes] | None = None,
     ) -> None:
         self.manifest = manifest
         self._path = path
         self._reference = reference
-        self._pipeline = _pipeline(manifest)
+        self._pipeline = _pipeline(manifest, assets or {})
+        self.kind = kinds.of(manifest.output, self._pipeline)
         self._session = Session(model, manifest, threads)
         self._check()
 
@@ -114,7 +123,8 @@ class Bundle:
         start = 0
         while chunk := list(itertools.islice(stream, size)):
             try:
-                yield from self.postprocess(self.run(self.preprocess(chunk)))
+                tensors = self.preprocess(chunk)
+                yield from self.postprocess(self.run(tensors), tensors)
             except InputError as error:
                 raise shifted(error, start) from None
             start += len(chunk)
@@ -128,20 +138,33 @@ class Bundle:
         return self._pipeline(rows) if self._pipeline.steps else self._stack(rows)
 
     def run(self, tensors: Tensors) -> Tensors:
-        """The network's outputs by name. Safe to call from several threads.
+        """The network's outputs by name, of as many passes as an answer takes. Safe to call from several threads.
 
         Raises:
             InputError: a tensor is missing or has another type or shape.
         """
+        return self.kind.run(self.network, tensors)
+
+    def network(self, tensors: Tensors) -> Tensors:
+        """One pass of the network; of ``tensors`` it takes those of the signature.
+
+        Raises:
+            InputError: see `run`.
+        """
         return self._session.run(tensors)
 
-    def postprocess(self, outputs: Tensors) -> list[dict[str, Any]]:
-        """Answers, see `predict`."""
-        return postprocess.answers(self.manifest.output, outputs)
+    def postprocess(self, outputs: Tensors, tensors: Tensors | None = None) -> list[dict[str, Any]]:
+        """Answers, see `predict`.
 
-    def scores_of(self, outputs: Tensors) -> np.ndarray:
-        """Probabilities (N, K) or values (N, targets), float64."""
-        return postprocess.scores_of(self.manifest.output, outputs)
+        Args:
+            outputs: of `run`.
+            tensors: of `preprocess`; kinds that answer rows of different lengths need them.
+        """
+        return self.kind.answers(outputs, tensors or {})
+
+    def scores_of(self, outputs: Tensors, tensors: Tensors | None = None) -> np.ndarray:
+        """The numbers the monitor keeps, float64: probabilities (N, K), values (N, targets), or what the kind says."""
+        return self.kind.scores(outputs, tensors or {})
 
     def features(self, rows: Sequence[Any], tensors: Tensors, outputs: Tensors) -> np.ndarray:
         """What the monitor watches: float32 (N, F) in the order of ``manifest.features``."""
@@ -186,12 +209,8 @@ class Bundle:
 
     def _check(self) -> None:
         manifest, output = self.manifest, self.manifest.output
-        first = postprocess.FIRST_OUTPUT[output.kind]
-        if not manifest.outputs or manifest.outputs[0] != first:
-            raise BundleError(f"manifest.json: outputs: the first must be '{first}' for {output.kind}")
-        names = output.labels if output.kind == "classification" else output.targets
-        if not names:
-            raise BundleError(f"manifest.json: output: {output.kind} needs labels or targets")
+        if not manifest.outputs or manifest.outputs[0] != self.kind.first:
+            raise BundleError(f"manifest.json: outputs: the first must be '{self.kind.first}' for {output.kind}")
         if self._reference is not None and len(self._reference.counts) != len(manifest.features):
             raise BundleError(
                 f"reference.npz has {len(self._reference.counts)} features, manifest.json {len(manifest.features)}"
@@ -204,9 +223,9 @@ def shifted(error: InputError, start: int) -> InputError:
     return type(error)(error.reason, row=row, field=error.field)
 
 
-def _pipeline(manifest: Manifest) -> Pipeline:
+def _pipeline(manifest: Manifest, assets: Mapping[str, bytes]) -> Pipeline:
     try:
-        pipeline = Pipeline(manifest.preprocessing)
+        pipeline = Pipeline(manifest.preprocessing, assets)
     except MissingExtraError:
         raise
     except (LamplighterError, KeyError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lamplighter.bundle.manifest import Output
-from lamplighter.bundle.runtime import readers, writers
+from lamplighter.bundle.runtime import kinds, readers, writers
 from lamplighter.bundle.runtime.bundle import Bundle
 from lamplighter.bundle.runtime.progress import progress as show_progress
 from lamplighter.bundle.runtime.readers import Item
@@ -85,11 +85,7 @@ def predict_file(
 
 def _columns(output: Output, taken: list[str], probabilities: bool, on_error: OnError) -> dict[str, str]:
     """Key of a flat answer -> column of the output file; the empty key is that of errors."""
-    if output.kind == "classification":
-        keys = ["label", "confidence"]
-        keys += [f"probability_{label}" for label in output.labels] if probabilities else []
-    else:
-        keys = ["value"] if len(output.targets) == 1 else list(output.targets)
+    keys = kinds.of(output).fields(probabilities)
     prefix = "predicted_" if set(keys) & {*taken, "error"} else ""
     columns = {key: prefix + key for key in keys}
     if on_error == "skip":
@@ -109,7 +105,7 @@ def _answers(bundle: Bundle, chunk: Sequence[Item], on_error: OnError) -> list[A
     """One flat answer for each row."""
     rows = [item.row for item in chunk]
     try:
-        return [_flat(answer) for answer in bundle.predict(rows)]
+        return [bundle.kind.flat(answer) for answer in bundle.predict(rows)]
     except InputError as error:
         if on_error == "raise":
             raise DataError(_located(error, chunk)) from None
@@ -118,8 +114,8 @@ def _answers(bundle: Bundle, chunk: Sequence[Item], on_error: OnError) -> list[A
     try:
         answers = iter(bundle.predict([row for row, refusal in zip(rows, refusals) if refusal is None]))
     except InputError:  # the network itself does not get along with one of them
-        return [_refusal(bundle.predict, item) or _flat(bundle.predict([item.row])[0]) for item in chunk]
-    return [refusal or _flat(next(answers)) for refusal in refusals]
+        return [_refusal(bundle.predict, item) or bundle.kind.flat(bundle.predict([item.row])[0]) for item in chunk]
+    return [refusal or bundle.kind.flat(next(answers)) for refusal in refusals]
 
 
 def _refusal(work: Callable[[list[Any]], Any], item: Item) -> Refusal | None:
@@ -138,11 +134,3 @@ def _located(error: InputError, chunk: Sequence[Item]) -> str:
 def _reason(error: InputError, item: Item) -> str:
     """An image of a folder has no column, and names its file itself."""
     return f"column '{error.field}': {error.reason}" if error.field and item.where else error.reason
-
-
-def _flat(answer: Answer) -> Answer:
-    """Nested answers as columns."""
-    if "probabilities" in answer:
-        flat = {f"probability_{label}": p for label, p in answer["probabilities"].items()}
-        return {"label": answer["label"], "confidence": answer["confidence"], **flat}
-    return dict(answer.get("values", answer))

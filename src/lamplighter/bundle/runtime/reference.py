@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lamplighter.bundle.manifest import Feature, Output
+from lamplighter.bundle.runtime import kinds
 from lamplighter.core import files
 from lamplighter.core.errors import BundleError
 from lamplighter.core.seeding import generator
@@ -78,7 +79,7 @@ class Reference:
                 f"features {features.shape}, outputs {outputs.shape} and {len(feature_specs)} specs do not fit"
             )
         edges = [_edges(column, spec) for column, spec in zip(features.T, feature_specs)]
-        size = outputs.shape[1] if output.kind == "classification" else 0
+        size = outputs.shape[1] if kinds.of(output).classes else 0
         classes = output.classes(outputs) if size else np.empty(0, np.int64)
         kept = np.sort(generator(seed, "reference").permutation(len(features))[:max_rows])
         return cls(

@@ -61,7 +61,7 @@ class Session:
         """Outputs by name for one batch.
 
         Args:
-            tensors: by name as the signature has them, first dimension rows.
+            tensors: by name as the signature has them, first dimension rows; others are left alone.
 
         Raises:
             InputError: a tensor is missing or has another type or shape.
@@ -87,7 +87,7 @@ class Session:
 
     def _check_tensors(self, tensors: Tensors) -> None:
         names = [spec.name for spec in self._specs]
-        if set(tensors) != set(names):
+        if set(names) - set(tensors):
             raise InputError(f"the network takes the tensors {', '.join(names)}, not {', '.join(tensors) or 'none'}")
         for spec in self._specs:
             array = tensors[spec.name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,13 +26,19 @@ class Pipeline:
     """An ordered list of steps, given as ``{"name": ..., **parameters}`` dicts, which is also how bundles store it.
 
     Args:
-        steps: the first takes raw rows; the last returns a dict of arrays, first dimension rows.
+        steps: the first takes raw rows; the last returns a dict of arrays, first dimension rows. Arrays beyond those of
+            the signature are not given to the network; they help to make answers of its outputs.
+        assets: files that steps read (a tokenizer), contents by name; a step that needs one has a parameter
+            ``assets: Annotated[Mapping[str, bytes], FromData]``. They travel in the bundle.
     """
 
-    def __init__(self, steps: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, steps: Sequence[dict[str, Any]], assets: Mapping[str, bytes] | None = None) -> None:
         self.specs = [dict(step) for step in steps]
+        self.assets = dict(assets or {})
         self.steps: list[Step] = [
-            registry.build("preprocess", spec["name"], {k: v for k, v in spec.items() if k != "name"})
+            registry.build(
+                "preprocess", spec["name"], {k: v for k, v in spec.items() if k != "name"}, {"assets": self.assets}
+            )
             for spec in self.specs
         ]
 

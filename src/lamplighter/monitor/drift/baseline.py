@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lamplighter.bundle.manifest import Feature
+from lamplighter.bundle.runtime import kinds
 from lamplighter.bundle.runtime import reference as bundled
 from lamplighter.core.errors import DataError
 
@@ -91,12 +92,13 @@ class Baseline:
         if reference.features is not None and reference.outputs is not None:
             predicted = predictions(np.asarray(reference.outputs), output)
             rows = np.column_stack([np.asarray(reference.features, dtype=np.float64), predicted])
-        if output.kind == "classification":
+        kind = kinds.of(output)
+        if kind.classes:
             columns.append(Column("prediction", "category", output.labels))
             edges.append(np.empty(0))
             counts.append(np.append(np.asarray(reference.class_counts, dtype=np.int64), [0, 0]))
         else:
-            for j, target in enumerate(output.targets):
+            for j, target in enumerate(kind.columns):
                 columns.append(Column(f"prediction of {target}", "numeric"))
                 values = None if rows is None else rows[:, len(features) + j]
                 edges.append(np.empty(0) if values is None else _deciles(values))
@@ -113,9 +115,9 @@ class Baseline:
 
 
 def predictions(outputs: np.ndarray, output: Output) -> np.ndarray:
-    """Predictions as columns: class codes (N, 1) of probabilities (N, K), or the values (N, targets) themselves."""
+    """Predictions as columns: class codes (N, 1) of probabilities (N, K), or the numbers (N, K) themselves."""
     outputs = np.asarray(outputs, dtype=np.float64)
-    if output.kind == "regression":
+    if not kinds.of(output).classes:
         return outputs
     broken = ~np.isfinite(outputs).all(axis=1)
     codes = output.classes(np.where(broken[:, None], 0.0, outputs)).astype(np.float64)

@@ -1,14 +1,26 @@
-"""Outputs become answers."""
+"""Logits become labels with probabilities."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lamplighter.bundle.manifest import Output
-from lamplighter.bundle.runtime.postprocess import answers, scores_of
+from lamplighter.bundle.runtime import kinds
 from lamplighter.core.errors import InputError
 from lamplighter.core.seeding import generator
+from lamplighter.data.preprocessing.pipeline import Tensors
+
+
+def answers(output: Output, outputs: Tensors) -> list[dict[str, Any]]:
+    return kinds.of(output).answers(outputs, {})
+
+
+def scores_of(output: Output, outputs: Tensors) -> np.ndarray:
+    return kinds.of(output).scores(outputs, {})
+
 
 CLASSES = Output(kind="classification", labels=("a", "b", "c"), temperature=1.7)
 
@@ -41,14 +53,6 @@ def test_answers_that_are_no_numbers_are_refused_by_row(value: float) -> None:
     logits[2, 1] = value
     with pytest.raises(InputError, match="row 2: the network's answer is not a finite number"):
         answers(CLASSES, {"logits": logits})
-
-
-def test_values() -> None:
-    outputs = {"value": np.array([[1.5, -2.0], [0.0, 3.0]], np.float32)}
-    several = Output(kind="regression", targets=("u", "v"))
-    assert answers(several, outputs) == [{"values": {"u": 1.5, "v": -2.0}}, {"values": {"u": 0.0, "v": 3.0}}]
-    one = Output(kind="regression", targets=("u",))
-    assert answers(one, {"value": outputs["value"][:, :1]}) == [{"value": 1.5}, {"value": 0.0}]
 
 
 def test_no_rows() -> None:
