@@ -80,7 +80,7 @@ def test_what_a_person_reads(source: Any) -> None:
     accuracy = found.models[1].scores["accuracy"].value
     assert first.startswith("this model  accuracy 0.") and "650 parameters" not in first
     assert second.startswith(f"teacher     accuracy {accuracy:.4f}  loss ") and second.endswith("ms a row")
-    page = compared(found, classification=True)
+    page = compared(found, kind="classification")
     assert page["titles"] == ["Accuracy", "Log-loss"] and page["members"] == 0 and page["sentences"] == []
     assert [row["name"] for row in page["models"]] == ["this model", "teacher"]
     plain = found.to_dict()
@@ -95,7 +95,7 @@ def test_a_score_that_is_not_defined_leaves_a_gap(source: Any) -> None:
     found = comparison(trained(source, 8), source, {"other": trained(source, 8)})
     assert found is not None
     bare = Comparison((found.models[0], type(found.models[1])("other", {}, 1, 4, 0.1)), "accuracy")
-    assert compared(bare, classification=True)["models"][1]["scores"][0] == {"value": "–", "interval": ""}
+    assert compared(bare, kind="classification")["models"][1]["scores"][0] == {"value": "–", "interval": ""}
     assert bare.lines()[1].startswith("other ")
 
 

@@ -9,17 +9,17 @@ from lamplighter.evaluate.glossary import figure, meaning, order
 from lamplighter.metrics import classification, regression
 
 
-@pytest.mark.parametrize("is_classification", [True, False])
-def test_every_metric_is_explained_in_a_sentence(is_classification: bool) -> None:
-    if is_classification:
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_every_metric_is_explained_in_a_sentence(kind: str) -> None:
+    if kind == "classification":
         names = list(classification.metrics(np.eye(2), np.arange(2)))
     else:
         names = list(regression.metrics(np.eye(2), np.eye(2)))
     for name in names:
-        words = meaning(name, is_classification)
+        words = meaning(name, kind)
         assert words.title != name and words.text.endswith("."), name
-    assert sorted(order(names, is_classification)) == sorted(names)
-    assert order(["unknown", *names], is_classification)[-1] == "unknown"
+    assert sorted(order(names, kind)) == sorted(names)
+    assert order(["unknown", *names], kind)[-1] == "unknown"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1234.5, 1e300, -1e-300])

@@ -19,7 +19,7 @@ def _history(train: list[float | None], val: list[float | None], accuracy: list[
 
 
 def _learned(history: list[dict[str, Any]], recipe: dict[str, Any] = ACCURACY) -> dict[str, Any]:
-    result = learning(history, recipe, classification=True)
+    result = learning(history, recipe, kind="classification")
     assert result is not None
     return result
 
@@ -57,7 +57,7 @@ def test_of_an_epoch_recorded_twice_the_later_one_counts() -> None:
 
 
 def test_other_records_are_not_epochs() -> None:
-    assert learning([{"event": "precision", "step": 0}], ACCURACY, classification=True) is None
+    assert learning([{"event": "precision", "step": 0}], ACCURACY, kind="classification") is None
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "mine"])

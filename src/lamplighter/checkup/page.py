@@ -94,10 +94,10 @@ def size(count: int) -> str:
 
 
 def _baseline(checkup: Checkup) -> list[tuple[str, str]]:
-    classification = bool(checkup.data["classes"])
-    wanted = ("loss", "accuracy") if classification else ("loss", "mae", "rmse")
+    kind = "classification" if checkup.data["classes"] else "regression"
+    wanted = ("loss", "accuracy") if kind == "classification" else ("loss", "mae", "rmse")
     found = checkup.data["baseline"]
-    words = {name: meaning(name, classification) for name in wanted if name in found}
+    words = {name: meaning(name, kind) for name in wanted if name in found}
     return [(word.title, figure(found[name], word.style)) for name, word in words.items()]
 
 

@@ -152,15 +152,15 @@ def measure(name: str, task: Task, scores: dict[str, Score], source: Source) -> 
     )
 
 
-def compared(comparison: Comparison, classification: bool) -> dict[str, Any]:
+def compared(comparison: Comparison, kind: str) -> dict[str, Any]:
     """What the report's page shows.
 
     Args:
         comparison: the models.
-        classification: which words to use for scores.
+        kind: of answer, for words.
     """
     names = [name for name in dict.fromkeys([comparison.metric, "loss"]) if name in comparison.models[0].scores]
-    words = [meaning(name, classification) for name in names]
+    words = [meaning(name, kind) for name in names]
     members = comparison.diversity.members if comparison.diversity else 0
     return {
         "titles": [word.title for word in words],

@@ -11,7 +11,7 @@ import jinja2
 from lamplighter.core import files
 from lamplighter.evaluate import runs as side_by_side
 from lamplighter.evaluate.charts import lines_chart
-from lamplighter.evaluate.glossary import figure, interval, meaning
+from lamplighter.evaluate.glossary import WORDS, figure, interval, meaning
 from lamplighter.evaluate.runs import Summary
 
 _PAGES = jinja2.Environment(
@@ -52,13 +52,21 @@ def write(path: Path, runs: Sequence[Summary]) -> None:
 
 def _title(name: str, runs: Sequence[Summary]) -> str:
     split, _, metric = name.partition("/")
-    classification = any(run.recipe["task"]["name"] == "classification" for run in runs)
-    return f"{meaning(metric, classification).title}, {'training' if split == 'train' else 'validation'}"
+    titles = [words.title for run in runs if (words := meaning(metric, _kind(run))).title != metric]
+    return f"{titles[0] if titles else metric}, {'training' if split == 'train' else 'validation'}"
 
 
 def _cell(run: Summary, name: str) -> tuple[str, str]:
     score = (run.test or run.val).get(name)
     if score is None:
         return "-", ""
-    style = meaning(name, run.recipe["task"]["name"] == "classification").style
+    style = meaning(name, _kind(run)).style
     return figure(score.value, style), interval(score, style)
+
+
+def _kind(run: Summary) -> str:
+    """Of answer: the task's name says it; of an ensemble or a student the metric it was chosen by."""
+    name: str = run.recipe["task"]["name"]
+    if name in WORDS:
+        return name
+    return "classification" if name == "text-classification" or "accuracy" in (run.test or run.val) else "regression"

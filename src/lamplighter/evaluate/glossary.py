@@ -118,22 +118,26 @@ _REGRESSION = {
 }
 
 
-def meaning(name: str, classification: bool) -> Meaning:
-    """Words for a metric; one that is not known here keeps its name.
+WORDS: dict[str, dict[str, Meaning]] = {"classification": _CLASSIFICATION, "regression": _REGRESSION}
+"""Kind of answer -> its metrics, the most telling first."""
 
-    >>> meaning("r2", classification=False).title, meaning("perplexity", classification=True).title
-    ('R²', 'perplexity')
+
+def meaning(name: str, kind: str) -> Meaning:
+    """Words for a metric of a kind of answer; one that is not known here keeps its name.
+
+    >>> meaning("r2", "regression").title, meaning("r2", "classification").title
+    ('R²', 'r2')
     """
-    return (_CLASSIFICATION if classification else _REGRESSION).get(name, Meaning(name, ""))
+    return WORDS.get(kind, {}).get(name, Meaning(name, ""))
 
 
-def order(names: list[str], classification: bool) -> list[str]:
+def order(names: list[str], kind: str) -> list[str]:
     """Most telling first; unknown ones last, as they come.
 
-    >>> order(["mine", "loss", "accuracy"], classification=True)
+    >>> order(["mine", "loss", "accuracy"], "classification")
     ['accuracy', 'loss', 'mine']
     """
-    known = list(_CLASSIFICATION if classification else _REGRESSION)
+    known = list(WORDS.get(kind, {}))
     return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
 
 

@@ -10,13 +10,13 @@ from lamplighter.evaluate.charts import epochs_chart
 from lamplighter.evaluate.glossary import figure, meaning
 
 
-def learning(history: Sequence[dict[str, Any]], recipe: dict[str, Any], classification: bool) -> dict[str, Any] | None:
+def learning(history: Sequence[dict[str, Any]], recipe: dict[str, Any], kind: str) -> dict[str, Any] | None:
     """Charts and sentences about the epochs.
 
     Args:
         history: records of ``metrics.jsonl``; of an epoch that stands there twice the later one counts.
         recipe: resolved; ``train.monitor`` says which epoch is best.
-        classification: which words to use.
+        kind: of answer, for words.
 
     Returns:
         ``charts`` (title, svg, text), ``reading`` (sentences), ``epochs``, ``best`` (an epoch or None), ``seconds``
@@ -33,18 +33,18 @@ def learning(history: Sequence[dict[str, Any]], recipe: dict[str, Any], classifi
     shown = ["loss"]
     if metric != "loss" and _any(watched):
         shown.append(metric)
-    elif classification and _any(_series(records, "val/accuracy")):
+    elif kind == "classification" and _any(_series(records, "val/accuracy")):
         shown.append("accuracy")
     charts = []
     for name in shown:
         train, val = _series(records, f"train/{name}"), _series(records, f"val/{name}")
         if _any(train) or _any(val):
-            title = meaning(name, classification).title
+            title = meaning(name, kind).title
             svg = epochs_chart(epochs, train, val, best=best, about=f"{title} over {len(epochs)} epochs")
             charts.append({"title": title, "svg": svg, "two": _any(train) and _any(val)})
     return {
         "charts": charts,
-        "reading": _reading(epochs, records, best, metric, watched, classification),
+        "reading": _reading(epochs, records, best, metric, watched, kind),
         "epochs": len(epochs),
         "best": best,
         "seconds": sum(float(record.get("seconds") or 0) for record in records),
@@ -85,11 +85,11 @@ def _reading(
     best: int | None,
     metric: str,
     watched: Sequence[float],
-    classification: bool,
+    kind: str,
 ) -> list[str]:
     """What an experienced person would say about the curves."""
     said = []
-    name = meaning(metric, classification)
+    name = meaning(metric, kind)
     if best is not None:
         value = figure(watched[list(epochs).index(best)], name.style)
         said.append(

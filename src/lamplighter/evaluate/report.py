@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,11 @@ import numpy as np
 
 from lamplighter.core import files, yaml
 from lamplighter.core.signature import Signature
-from lamplighter.evaluate.classified import classified
 from lamplighter.evaluate.comparison import Comparison, compared
-from lamplighter.evaluate.decided import decided
 from lamplighter.evaluate.glossary import figure, interval, meaning, order
 from lamplighter.evaluate.learning import learning
 from lamplighter.evaluate.overfitting import Verdict
-from lamplighter.evaluate.regressed import regressed
-from lamplighter.evaluate.sliced import sliced
-from lamplighter.metrics import thresholds
-from lamplighter.metrics.calibration import softmax
+from lamplighter.evaluate.views import Judged, view_of
 from lamplighter.metrics.score import Score
 
 _PAGES = jinja2.Environment(
@@ -49,6 +44,8 @@ def write_report(
     threshold: float | None = None,
     positive: int = 1,
     fitted: Verdict | None = None,
+    kind: str | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -68,49 +65,39 @@ def write_report(
         threshold: of two classes, the probability from which the positive one is answered; None: the likelier one is.
         positive: index of the positive class.
         fitted: whether the model is too simple, too eager, or about right.
+        kind: of answer, see `lamplighter.evaluate.views`; None: told from the outputs.
+        extra: what the task has to show besides its outputs.
     """
-    classification = "logits" in outputs
-    n = len(outputs["y"])
-    view: dict[str, Any] = {}
-    seed = int(recipe.get("seed") or 0)
-    if n and classification:
-        calibrated = softmax(outputs["logits"], temperature)
-        answers = None if threshold is None else thresholds.answers(calibrated, threshold, positive)
-        view = classified(outputs, signature, raw, temperature, answers)
-        judged = {"probabilities": calibrated, "y": outputs["y"]} | ({} if answers is None else {"answers": answers})
-        view["slices"] = sliced(judged, signature, raw, seed)
-        view["decision"] = None
-        if len(signature.labels) == 2:
-            tuning = (softmax(validation["logits"], temperature), validation["y"]) if validation else None
-            chosen = (recipe.get("bundle") or {}).get("threshold")
-            view["decision"] = decided(calibrated, outputs["y"], signature, positive, threshold, chosen, tuning)
-    elif n:
-        view = {**regressed(outputs, signature, raw), "slices": sliced(outputs, signature, raw, seed)}
-    curves = learning(history, recipe, classification)
+    kind = kind or ("classification" if "logits" in outputs else "regression")
+    n = len(next(iter(outputs.values())))
+    view = view_of(
+        kind, Judged(outputs, signature, raw, recipe, temperature, validation, threshold, positive, extra or {})
+    )
+    curves = learning(history, recipe, kind)
     page = _PAGES.get_template("report.html").render(
         name=recipe.get("name", "model"),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         split=split,
         n=n,
-        classification=classification,
+        kind=kind,
         labels=signature.labels,
         targets=[target.name for target in signature.targets],
-        scores=_scores(scores, classification),
+        scores=_scores(scores, kind),
         curves=curves,
         facts=_facts(recipe, curves) + _weights(history),
         recipe=yaml.dump(recipe),
         view=view,
-        compared=compared(comparison, classification) if comparison else None,
+        compared=compared(comparison, kind) if comparison else None,
         fitted=_fitted(fitted) if fitted else None,
     )
     files.write_text(path, page)
 
 
-def _scores(scores: dict[str, Score], classification: bool) -> list[dict[str, Any]]:
+def _scores(scores: dict[str, Score], kind: str) -> list[dict[str, Any]]:
     """Rows of the table of scores; ``bar`` places the interval between 0 and 1 where the number lives there."""
     rows = []
-    for name in order(list(scores), classification):
-        score, words = scores[name], meaning(name, classification)
+    for name in order(list(scores), kind):
+        score, words = scores[name], meaning(name, kind)
         bar = None
         if (
             min(score.low, score.value) >= 0

@@ -50,7 +50,7 @@ def sliced(
     if not slices:
         return None
     worse = sum(slice_.worse for slice_ in slices)
-    words = meaning(metric.key, bool(signature.labels))
+    words = meaning(metric.key, "classification" if signature.labels else "regression")
     unit = largest(slices) if words.style == "unit" else 1.0
     return {
         "title": words.title,

@@ -127,6 +127,8 @@ def conclude(
             positive=positive,
             comparison=comparison,
             fitted=fitted,
+            kind=task.kind,
+            extra=task.shown(source),
         )
         said = [*(comparison.lines() if comparison else []), *(fitted.lines() if fitted else [])]
         for line in [*said, f"report: {folder / 'report.html'}"]:

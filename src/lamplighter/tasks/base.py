@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamplighter.core.export_spec import ExportSpec
-from lamplighter.data.source import Batch
+from lamplighter.core.export_spec import AnswerKind, ExportSpec
+from lamplighter.data.source import Batch, Source
 from lamplighter.losses.criterion import full_precision as full_precision
 from lamplighter.metrics import bootstrap
 from lamplighter.metrics.base import Metric, inputs
@@ -49,6 +49,9 @@ class Task(nn.Module):
 
     monitor: tuple[str, str] = ("loss", "min")
     """Metric and mode that decide which epoch is best when the recipe does not say."""
+
+    kind: AnswerKind | None = None
+    """Of answer: which words and sections the report has for it. None: ``logits`` or ``value`` of the outputs tell."""
 
     optimizers: tuple[str, ...] = ("main",)
     """Names that ``Loss.optimizer`` may take; the trainer makes one optimizer for each."""
@@ -92,6 +95,10 @@ class Task(nn.Module):
         """Other tasks that the report judges on the same test rows beside this one: members, a teacher."""
         return {}
 
+    def shown(self, source: Source) -> dict[str, Any]:
+        """What the report shows of a trained task besides its outputs, plain data: texts it writes, for instance."""
+        return {}
+
     def parameters_of(self, optimizer: str) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters that an optimizer owns; by default all belong to ``"main"``."""
         yield from self.named_parameters()
@@ -115,13 +122,13 @@ def every_score(task: Task, outputs: dict[str, np.ndarray]) -> dict[str, Score]:
 
 
 def target_present(y: Tensor) -> Tensor:
-    """Which rows have a target: class index at least 0, or at least one number that is not NaN.
+    """Which rows have a target: a class index of at least 0 (one of them, in masks), or a number that is not NaN.
 
     >>> target_present(torch.tensor([2, -1])), target_present(torch.tensor([[float("nan"), 1.0]]))
     (tensor([ True, False]), tensor([True]))
     """
     if not y.is_floating_point():
-        return y >= 0
+        return (y >= 0).flatten(1).any(dim=1) if y.dim() > 1 else y >= 0
     return ~torch.isnan(y).flatten(1).all(dim=1) if y.dim() > 1 else ~torch.isnan(y)
 
 
