@@ -70,6 +70,40 @@ def test_dropout_reaches_the_head() -> None:
     assert 0.3 < (features == 0).float().mean() < 0.7
 
 
+def test_stochastic_depth_leaves_out_the_residual_convolution_of_late_stages_more_often() -> None:
+    model = CNN(1, 2, width=4, stages=2, stochastic_depth=0.5).train()
+    assert [stage.skip.p for stage in model.stages] == [0.25, 0.5]  # type: ignore[union-attr]
+    stage = model.stages[1]
+    x = torch.rand(400, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    down, refined = stage.down.eval(), stage.refine.eval()  # type: ignore[union-attr]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        out = stage(x)
+    left_out = (out == down(x)).flatten(1).all(1)
+    assert 0.35 < left_out.float().mean() < 0.65
+    torch.testing.assert_close(out[~left_out], (down(x) + 2 * refined(down(x)))[~left_out])
+    assert torch.equal(stage.eval()(x), down(x) + refined(down(x)))
+
+
+def test_drop_block_drops_squares_of_the_map_in_training_only() -> None:
+    model = CNN(1, 2, width=8, stages=1, drop_block=0.2, block_size=3)
+    x = torch.rand(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    map_ = model.stages[0](model.stem(x))
+    empty = nn.functional.max_pool2d(map_.abs(), 3, stride=1) == 0
+    assert 0.01 < empty.float().mean() < 0.2  # whole 3x3 squares of zeros, far more than relu makes
+    assert torch.equal(model.eval()(x), model(x))
+
+
+def test_init_draws_the_convolutions_anew_and_nothing_else() -> None:
+    def seeded(**params: str) -> CNN:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return CNN(1, 2, width=8, **params)  # type: ignore[arg-type]
+
+    plain, other = seeded().state_dict(), seeded(init="orthogonal").state_dict()
+    assert {k for k in plain if not torch.equal(plain[k], other[k])} == {k for k in plain if k.endswith("conv.weight")}
+
+
 def test_learns_what_a_linear_model_cannot() -> None:
     """Whether a bright dot and its copy lie side by side or one above the other, anywhere in the image."""
     generator = torch.Generator().manual_seed(0)

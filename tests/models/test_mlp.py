@@ -60,6 +60,38 @@ def test_activation_is_used(activation: str, function: object) -> None:
     torch.testing.assert_close(model(x), model.head(function(linear(x))))  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("name", ["swiglu", "reglu"])
+def test_a_gated_activation_doubles_the_layer_before_it(name: str) -> None:
+    model = MLP(3, 2, hidden=(4, 5), activation=name, norm="rms").double()  # type: ignore[arg-type]
+    randomised(model)
+    assert [m.out_features for m in model.modules() if isinstance(m, nn.Linear)] == [8, 10, 2]
+    h = x = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    w1, b1, g1, w2, b2, g2, w3, b3 = model.state_dict().values()
+    for w, b, gain in ((w1, b1, g1), (w2, b2, g2)):
+        h = h @ w.T + b
+        h = h / torch.sqrt(h.square().mean(1, keepdim=True) + 1e-5) * gain
+        value, gate = h.chunk(2, 1)
+        h = value * (gate.clamp(min=0) if name == "reglu" else gate * torch.sigmoid(gate))
+    torch.testing.assert_close(model(x), h @ w3.T + b3, rtol=1e-10, atol=1e-10)
+
+
+def test_the_default_start_is_what_it_always_was_and_another_is_drawn_anew() -> None:
+    def seeded(**params: str) -> MLP:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return MLP(6, 2, hidden=(8,), **params)  # type: ignore[arg-type]
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        linear = nn.Linear(6, 8)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        head = nn.Linear(8, 2)
+    assert torch.equal(seeded().body[0].weight, linear.weight) and torch.equal(seeded().head.weight, head.weight)
+    other = seeded(init="orthogonal")
+    torch.testing.assert_close(other.body[0].weight.T @ other.body[0].weight, torch.eye(6), rtol=0, atol=2e-6)
+    assert not torch.equal(other.body[0].weight, linear.weight)
+
+
 def test_images_are_flattened_and_bytes_become_numbers() -> None:
     model = MLP(2 * 3 * 4, 5)
     x = torch.randint(0, 256, (6, 2, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -92,7 +124,15 @@ def test_weights_start_as_he_et_al_propose() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"hidden": [0]}, {"dropout": 1.0}, {"activation": "tanhh"}, {"norm": "group"}, {"in_features": 3}]
+    "params",
+    [
+        {"hidden": [0]},
+        {"dropout": 1.0},
+        {"activation": "tanhh"},
+        {"norm": "group"},
+        {"init": "zeros"},
+        {"in_features": 3},
+    ],
 )
 def test_bad_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(LamplighterError, match=next(iter(params))):

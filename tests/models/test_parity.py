@@ -6,19 +6,18 @@ are in ``tests/support/parity_<family>.py``; ``python docs/parity.py`` measures 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-
-import parity_mobilenet
-import parity_resnet
-import parity_transformers
-from lamplighter.core.catalog import CATALOG
 from parity import LIMIT, Case, pair, worst
+from parity_cases import CASES
 
-CASES: list[Case] = [*parity_resnet.CASES, *parity_mobilenet.CASES, *parity_transformers.CASES]
+from lamplighter.core.catalog import CATALOG
 
+DOCS = Path(__file__).parent.parent.parent / "docs"
 OWN = {
     "cnn": "a small network of our own; its layers are proven one by one",
     "mlp": "held against matrices in tests/models/test_mlp.py",
@@ -53,3 +52,12 @@ def test_the_matrix_sees_a_plausible_mistake(case: Case, mutate: Callable[[Any],
     mutate(ours)
     found = worst(ours, reference, case.inputs(), case.call_ours, case.call_theirs, case.train)
     assert max(found.values()) > 100 * LIMIT, found
+
+
+def test_the_table_of_the_docs_has_every_case() -> None:
+    spec = importlib.util.spec_from_file_location("docs_parity", DOCS / "parity.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = script.PAGE.read_text(encoding="utf-8")
+    assert sorted(script.rows_of(page)) == sorted(map(script.key, CASES)), "run: python docs/parity.py"

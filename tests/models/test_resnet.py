@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lamplighter import models
 from lamplighter.models.resnet import ResNet
-from lamplighter.nn.residual import Bottleneck
+from lamplighter.nn.residual import BasicBlock, Bottleneck
 
 NAMES = ["resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"]
 
@@ -209,3 +209,13 @@ def test_bytes_become_numbers() -> None:
     model = models.create("resnet18", in_channels=3, num_classes=2, stem="small").eval()
     x = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(x), model(x.float()))
+
+
+def test_later_blocks_are_left_out_more_often() -> None:
+    model = models.create("resnet18", in_channels=3, num_classes=2, stochastic_depth=0.8)
+    rates = [m.skip.p for m in model.modules() if isinstance(m, BasicBlock)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+
+
+def test_without_a_head_the_maps_stay() -> None:
+    assert [n for n in ResNet(Bottleneck, (1, 1, 1, 1), 3, 0).state_dict() if n.startswith("fc")] == []

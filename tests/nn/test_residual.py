@@ -109,3 +109,31 @@ def test_a_basic_block_has_no_groups() -> None:
         BasicBlock(64, 64, groups=2)
     with pytest.raises(ValueError, match="use Bottleneck"):
         BasicBlock(64, 64, base_width=128)
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_stochastic_depth_leaves_the_shortcut_alone(block: Any) -> None:
+    """An image passes a training step unchanged, or with the branch scaled up so that the mean stays."""
+    channels = 16 * block.expansion
+    made = block(channels, 16, stochastic_depth=0.5).double()
+    x = images(64, channels, 4, 4).abs()
+    torch.manual_seed(0)
+    skipped = (made.train()(x) == x).all(3).all(2).all(1)
+    assert 16 < skipped.sum() < 48
+    plain = block(channels, 16).double()
+    plain.load_state_dict(made.state_dict())
+    torch.testing.assert_close(made.eval()(x), plain.eval()(x), rtol=0, atol=0)
+    made.skip.p = 0.0
+    assert not (made.train()(x) == x).all(3).all(2).all(1).any()
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_dilation_spreads_the_taps(block: Any) -> None:
+    """The reach of a block's gradient: one 3x3 convolution of dilation d reaches d far, two reach 2 d."""
+    made = randomised(block(16 * block.expansion, 16, dilation=3))
+    x = images(1, 16 * block.expansion, 21, 21).requires_grad_()
+    made(x)[0, :, 10, 10].sum().backward()
+    assert x.grad is not None
+    rows = (x.grad[0].abs().sum((0, 2)) > 0).nonzero().flatten().tolist()
+    reach = 6 if block is BasicBlock else 3
+    assert rows == list(range(10 - reach, 11 + reach, 3))

@@ -6,10 +6,10 @@ from typing import Any
 
 import timm
 import torchvision
+from parity import Case, noise
 from torch import Tensor, nn
 
 from lamplighter import models
-from parity import Case, noise
 
 
 def images() -> tuple[Tensor, ...]:
@@ -123,7 +123,14 @@ CASES = [
         ours=_ours("mobilenet_v3_small"),
         theirs=_torchvision("mobilenet_v3_small"),
         inputs=images,
-        mutations=(wrong_epsilon, wrong_momentum, no_shortcut, sigmoid_for_hard_sigmoid, silu_for_hard_swish, no_squeeze),
+        mutations=(
+            wrong_epsilon,
+            wrong_momentum,
+            no_shortcut,
+            sigmoid_for_hard_sigmoid,
+            silu_for_hard_swish,
+            no_squeeze,
+        ),
     ),
     Case(
         model="mobilenet_v3_large",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torchvision
+from parity import Case, noise
 
 from lamplighter import models
-from parity import Case, noise
 
 SLOW = {"resnet101", "resnext50_32x4d", "wide_resnet50_2"}
 

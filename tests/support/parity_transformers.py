@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 import transformers
+from parity import Case
 from torch import Tensor, nn
 
 from lamplighter import models
 from lamplighter.nn.positions import RotaryPositions
-from parity import Case
 
 VOCABULARY = 31
 CLASSES = 3
@@ -104,20 +104,20 @@ class ExactRotary(nn.Module):
         return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
 
-def _reference(class_name: str, config: str, **keywords: Any) -> Any:
-    """A Hugging Face model whose arithmetic is all in the type of its weights."""
-    llama = config == "LlamaConfig"
+def reference_model(class_name: str, config: str, exact: bool = True, **keywords: Any) -> Any:
+    """A Hugging Face model; ``exact``: with all arithmetic in the type of its weights."""
+    llama = config != "BertConfig" and config != "GPT2Config"
     settings = getattr(transformers, config)(
         # Llama's eager attention has its softmax in float32.
         attn_implementation="sdpa" if llama else "eager", num_labels=CLASSES, pad_token_id=0, bos_token_id=1,
         eos_token_id=2, **{"vocab_size": VOCABULARY, **keywords},
     )  # fmt: skip
     model = getattr(transformers, class_name)(settings)
-    if llama:
+    if llama and exact:
         model.model.rotary_emb = ExactRotary(settings.head_dim, settings.rope_parameters["rope_theta"])
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
-                if type(child).__name__ == "LlamaRMSNorm":
+                if type(child).__name__.endswith("RMSNorm"):
                     setattr(parent, name, ExactRMSNorm(child))
     return model
 
@@ -195,6 +195,14 @@ def unpooled(model: Any) -> None:
     model.pooled = lambda ids, mask=None, segments=None: model.hidden(ids, mask)[:, 0]
 
 
+def wider_window(model: Any) -> None:
+    model.window += 1
+
+
+def no_window(model: Any) -> None:
+    model.window = None
+
+
 ENCODER = (wrong_eps, other_gelu, ignored_mask, swapped_keys_and_values)
 DECODER = (wrong_eps, other_gelu, swapped_keys_and_values)
 ROTARY = (wrong_eps, swapped_keys_and_values, other_theta, neighbouring_pairs)
@@ -211,12 +219,13 @@ def _case(
     **extra: Any,
 ) -> Case:
     config = {"bert": "BertConfig", "gpt2": "GPT2Config", "llama": "LlamaConfig"}[model]
+    config = "MistralConfig" if class_name.startswith("Mistral") else config
     parameters = {"vocab_size": VOCABULARY, **keywords}
     return Case(
         model=model,
         reference=f"transformers.{class_name}",
         ours=lambda: models.create(model, head=head, num_classes=CLASSES, pad_token_id=0, **parameters),
-        theirs=lambda: _reference(class_name, config, **keywords),
+        theirs=lambda: reference_model(class_name, config, **keywords),
         inputs=lambda: tokens(left),
         call_ours=_ours,
         call_theirs=_theirs,
@@ -231,7 +240,7 @@ def _bare() -> Case:
         model="bert",
         reference="transformers.BertModel",
         ours=lambda: models.create("bert", vocab_size=VOCABULARY, **BERT),
-        theirs=lambda: Named(_reference("BertModel", "BertConfig", **BERT)),
+        theirs=lambda: Named(reference_model("BertModel", "BertConfig", **BERT)),
         inputs=tokens,
         call_ours=_states_and_pooled,
         variant="states",
@@ -256,11 +265,14 @@ CASES = [
          "head_dim": 6},
         (), "ungrouped-tied-biased",
     ),
-    _case("bert", "lm", "BertForMaskedLM", {**BERT, **{
+    _case(
+        "llama", "lm", "MistralForCausalLM", {**LLAMA, "sliding_window": 3}, (wider_window, no_window), "sliding-window"
+    ),
+    _case("bert", "lm", "BertForMaskedLM", {**BERT,
         "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-        "intermediate_size": 3072, "max_position_embeddings": 512,
-    }}, (), "base", slow=True),
-    _case("gpt2", "lm", "GPT2LMHeadModel", {**GPT2, **{
-        "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
-    }}, (), "small", slow=True),
+        "intermediate_size": 3072, "max_position_embeddings": 512
+    }, (), "base", slow=True),
+    _case("gpt2", "lm", "GPT2LMHeadModel", {**GPT2,
+        "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024
+    }, (), "small", slow=True),
 ]  # fmt: skip

@@ -8,12 +8,44 @@ True
 from __future__ import annotations
 
 import builtins
+import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamplighter.core import registry
 from lamplighter.core.errors import LamplighterError
+
+if TYPE_CHECKING:
+    from lamplighter.models.inspecting.attention_maps import attention_maps as attention_maps
+    from lamplighter.models.inspecting.feature_maps import feature_maps as feature_maps
+    from lamplighter.models.inspecting.kernels import kernels as kernels
+    from lamplighter.models.inspecting.output_size import output_size as output_size
+    from lamplighter.models.inspecting.predict import predict as predict
+    from lamplighter.models.inspecting.receptive_field import receptive_field as receptive_field
+    from lamplighter.models.inspecting.structure import structure as structure
+    from lamplighter.models.inspecting.summary import summary as summary
+    from lamplighter.models.weights.pretrained import load_pretrained as load_pretrained
+
+_LAZY = {
+    "attention_maps",
+    "feature_maps",
+    "kernels",
+    "output_size",
+    "predict",
+    "receptive_field",
+    "structure",
+    "summary",
+}
+"""Functions of `lamplighter.models.inspecting`, each in a file of its name, imported on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"lamplighter.models.inspecting.{name}"), name)
+    if name == "load_pretrained":
+        return importlib.import_module("lamplighter.models.weights.pretrained").load_pretrained
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def create(name: str, **keywords: Any) -> Any:

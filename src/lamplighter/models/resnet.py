@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from lamplighter.core.registry import FromData
 from lamplighter.models.weights.layouts import Layout
 from lamplighter.models.weights.resnet_names import HUGGING_FACE
+from lamplighter.nn.dropout import stochastic_depth_rates
+from lamplighter.nn.image_input import image_input
 from lamplighter.nn.residual import BasicBlock, Bottleneck
 
 Stem = Literal["imagenet", "small"]
+OutputStride = Literal[8, 16, 32]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ResNet(nn.Module):
@@ -25,16 +30,24 @@ class ResNet(nn.Module):
         block: `BasicBlock` or `Bottleneck`.
         depths: blocks of each stage.
         in_channels: colours of the image.
-        num_classes: width of the output.
+        num_classes: width of the output; 0 leaves the head out, for a network that goes on from the feature maps.
         groups: of the 3x3 convolutions (ResNeXt).
         width_per_group: 64, or more for wider blocks.
         stem: ``imagenet``: a 7x7 convolution of stride 2 and a max-pool, a sixteenth of the positions are left;
             ``small``: a 3x3 convolution of stride 1, for images up to some 64 pixels.
         zero_init_last: start with the last normalisation of each block at 0, so that every block is the identity at
             first (Goyal et al. 2017); large batches train better.
+        output_stride: 32, or less for dense prediction: the last stage (16), or the last two (8), keep the resolution
+            and reach as far by dilation (Chen et al. 2017). The same weights then give the same numbers at every
+            second position, and the positions between them.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller
+            (Huang et al. 2016).
 
     Shapes:
         (N, in_channels, H, W) -> (N, num_classes)
+
+    Raises:
+        LamplighterError: images of another number of channels.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = (HUGGING_FACE,)
@@ -50,6 +63,8 @@ class ResNet(nn.Module):
         width_per_group: int = 64,
         stem: Stem = "imagenet",
         zero_init_last: bool = False,
+        output_stride: OutputStride = 32,
+        stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
         small = stem == "small"
@@ -58,16 +73,18 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
         self.channels = 64
+        self.dilation = 1
+        self.skips = stochastic_depth_rates(stochastic_depth, sum(depths))
         self.layer1 = self._stage(block, 64, depths[0], 1, groups, width_per_group)
         self.layer2 = self._stage(block, 128, depths[1], 2, groups, width_per_group)
-        self.layer3 = self._stage(block, 256, depths[2], 2, groups, width_per_group)
-        self.layer4 = self._stage(block, 512, depths[3], 2, groups, width_per_group)
+        self.layer3 = self._stage(block, 256, depths[2], 2, groups, width_per_group, dilate=output_stride < 16)
+        self.layer4 = self._stage(block, 512, depths[3], 2, groups, width_per_group, dilate=output_stride < 32)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(self.channels, num_classes)
+        self.fc = nn.Linear(self.channels, num_classes) if num_classes else nn.Identity()
         self._initialise(zero_init_last)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         """The last layer, under the name that every model of the zoo has it."""
         return self.fc
 
@@ -78,7 +95,7 @@ class ResNet(nn.Module):
             ``stem`` (64 channels, before the max-pool) and ``layer1`` to ``layer4``, with 1/2, 1/4, 1/8, 1/16 and
             1/32 of the resolution; with the small stem 1, 1, 1/2, 1/4 and 1/8.
         """
-        h = self.relu(self.bn1(self.conv1(x.to(self.fc.weight.dtype))))
+        h = self.relu(self.bn1(self.conv1(image_input(x, self.conv1, "ResNet"))))
         maps = {"stem": h}
         maps["layer1"] = h = self.layer1(self.maxpool(h))
         maps["layer2"] = h = self.layer2(h)
@@ -96,12 +113,34 @@ class ResNet(nn.Module):
         return logits
 
     def _stage(
-        self, block: type[BasicBlock] | type[Bottleneck], planes: int, depth: int, stride: int, groups: int, width: int
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        planes: int,
+        depth: int,
+        stride: int,
+        groups: int,
+        width: int,
+        dilate: bool = False,
     ) -> nn.Sequential:
-        """``depth`` blocks, the first of which changes resolution and channels."""
+        """``depth`` blocks, the first of which changes resolution and channels; with ``dilate`` the channels alone."""
+        before = self.dilation
+        if dilate:
+            self.dilation, stride = self.dilation * stride, 1
         blocks: list[nn.Module] = []
         for index in range(depth):
-            blocks.append(block(self.channels, planes, stride if index == 0 else 1, groups, width))
+            first = index == 0
+            blocks.append(
+                block(
+                    self.channels,
+                    planes,
+                    stride if first else 1,
+                    groups,
+                    width,
+                    self.dilation,
+                    before if first else None,
+                    self.skips.pop(0),
+                )
+            )
             self.channels = planes * block.expansion
         return nn.Sequential(*blocks)
 
@@ -118,6 +157,7 @@ def resnet18(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """ResNet-18: 2, 2, 2, 2 basic blocks; 11.7 million parameters with 1,000 classes.
 
@@ -126,11 +166,22 @@ def resnet18(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
 
     >>> sum(p.numel() for p in resnet18(in_channels=3, num_classes=1000).parameters())
     11689512
     """
-    return ResNet(BasicBlock, (2, 2, 2, 2), in_channels, num_classes, stem=stem, zero_init_last=zero_init_last)
+    return ResNet(
+        BasicBlock,
+        (2, 2, 2, 2),
+        in_channels,
+        num_classes,
+        1,
+        64,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )
 
 
 def resnet34(
@@ -138,6 +189,7 @@ def resnet34(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """ResNet-34: 3, 4, 6, 3 basic blocks; 21.8 million parameters with 1,000 classes.
 
@@ -146,8 +198,19 @@ def resnet34(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
     """
-    return ResNet(BasicBlock, (3, 4, 6, 3), in_channels, num_classes, stem=stem, zero_init_last=zero_init_last)
+    return ResNet(
+        BasicBlock,
+        (3, 4, 6, 3),
+        in_channels,
+        num_classes,
+        1,
+        64,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )
 
 
 def resnet50(
@@ -155,6 +218,7 @@ def resnet50(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """ResNet-50: 3, 4, 6, 3 bottlenecks; 25.6 million parameters with 1,000 classes.
 
@@ -163,8 +227,19 @@ def resnet50(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
     """
-    return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, stem=stem, zero_init_last=zero_init_last)
+    return ResNet(
+        Bottleneck,
+        (3, 4, 6, 3),
+        in_channels,
+        num_classes,
+        1,
+        64,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )
 
 
 def resnet101(
@@ -172,6 +247,7 @@ def resnet101(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """ResNet-101: 3, 4, 23, 3 bottlenecks; 44.5 million parameters with 1,000 classes.
 
@@ -180,8 +256,19 @@ def resnet101(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
     """
-    return ResNet(Bottleneck, (3, 4, 23, 3), in_channels, num_classes, stem=stem, zero_init_last=zero_init_last)
+    return ResNet(
+        Bottleneck,
+        (3, 4, 23, 3),
+        in_channels,
+        num_classes,
+        1,
+        64,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )
 
 
 def resnext50_32x4d(
@@ -189,6 +276,7 @@ def resnext50_32x4d(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """ResNeXt-50: ResNet-50 with 32 groups of 4 channels in its 3x3 convolutions (Xie et al. 2017); 25.0 million
     parameters.
@@ -198,8 +286,19 @@ def resnext50_32x4d(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
     """
-    return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, 32, 4, stem, zero_init_last)
+    return ResNet(
+        Bottleneck,
+        (3, 4, 6, 3),
+        in_channels,
+        num_classes,
+        32,
+        4,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )
 
 
 def wide_resnet50_2(
@@ -207,6 +306,7 @@ def wide_resnet50_2(
     num_classes: Annotated[int, FromData],
     stem: Stem = "imagenet",
     zero_init_last: bool = False,
+    stochastic_depth: Share = 0.0,
 ) -> ResNet:
     """Wide ResNet-50-2: ResNet-50 with twice the channels in its 3x3 convolutions (Zagoruyko and Komodakis 2016);
     68.9 million parameters.
@@ -216,5 +316,16 @@ def wide_resnet50_2(
         num_classes: width of the output: classes, or targets of a regression.
         stem: ``imagenet`` (7x7 convolution of stride 2, max-pool) or ``small`` (3x3, for images up to 64 pixels).
         zero_init_last: start with every block as the identity.
+        stochastic_depth: probability of leaving out the last block in a training step; earlier blocks' is smaller.
     """
-    return ResNet(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, 1, 128, stem, zero_init_last)
+    return ResNet(
+        Bottleneck,
+        (3, 4, 6, 3),
+        in_channels,
+        num_classes,
+        1,
+        128,
+        stem,
+        zero_init_last,
+        stochastic_depth=stochastic_depth,
+    )

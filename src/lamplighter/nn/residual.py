@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from lamplighter.nn.dropout import StochasticDepth
+
 
 class BasicBlock(nn.Module):
     """relu(shortcut(x) + norm(conv3x3(relu(norm(conv3x3(x)))))) (He et al. 2016, "Deep Residual Learning").
@@ -19,6 +21,9 @@ class BasicBlock(nn.Module):
         stride: step of the first convolution; 2 halves the resolution.
         groups: must be 1; stands here so that both blocks are made alike.
         base_width: must be 64, likewise.
+        dilation: distance between the taps of the second convolution.
+        first_dilation: of the first convolution; None: the same.
+        stochastic_depth: probability of leaving out all but the shortcut for an image in training.
 
     Shapes:
         (N, in_channels, H, W) -> (N, planes, ceil(H / stride), ceil(W / stride))
@@ -26,16 +31,27 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, planes: int, stride: int = 1, groups: int = 1, base_width: int = 64) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        first_dilation: int | None = None,
+        stochastic_depth: float = 0.0,
+    ) -> None:
         super().__init__()
         if groups != 1 or base_width != 64:
             raise ValueError("BasicBlock has neither groups nor another width; use Bottleneck")
-        self.conv1 = conv3x3(in_channels, planes, stride)
+        self.conv1 = conv3x3(in_channels, planes, stride, dilation=first_dilation or dilation)
         self.bn1 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(planes, planes)
+        self.conv2 = conv3x3(planes, planes, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(planes)
         self.downsample = projection(in_channels, planes, stride)
+        self.skip = StochasticDepth(stochastic_depth)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -44,7 +60,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.relu(self.bn1(self.conv1(x)))
-        h = self.bn2(self.conv2(h))
+        h = self.skip(self.bn2(self.conv2(h)))
         h += x if self.downsample is None else self.downsample(x)
         activated: Tensor = self.relu(h)
         return activated
@@ -64,6 +80,9 @@ class Bottleneck(nn.Module):
         stride: step of the 3x3 convolution.
         groups: of the 3x3 convolution.
         base_width: channels of the 3x3 convolution are ``planes * base_width / 64 * groups``.
+        dilation: distance between the taps of the 3x3 convolution, unless ``first_dilation`` is given.
+        first_dilation: takes its place in the first block of a stage, whose 3x3 convolution reads the stage before.
+        stochastic_depth: probability of leaving out all but the shortcut for an image in training.
 
     Shapes:
         (N, in_channels, H, W) -> (N, 4 * planes, ceil(H / stride), ceil(W / stride))
@@ -75,18 +94,29 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, planes: int, stride: int = 1, groups: int = 1, base_width: int = 64) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        first_dilation: int | None = None,
+        stochastic_depth: float = 0.0,
+    ) -> None:
         super().__init__()
         width = planes * base_width // 64 * groups
         out_channels = planes * self.expansion
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride, groups)
+        self.conv2 = conv3x3(width, width, stride, groups, first_dilation or dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = projection(in_channels, out_channels, stride)
+        self.skip = StochasticDepth(stochastic_depth)
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -96,15 +126,15 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.relu(self.bn1(self.conv1(x)))
         h = self.relu(self.bn2(self.conv2(h)))
-        h = self.bn3(self.conv3(h))
+        h = self.skip(self.bn3(self.conv3(h)))
         h += x if self.downsample is None else self.downsample(x)
         activated: Tensor = self.relu(h)
         return activated
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3x3 convolution without bias whose padding keeps the size at stride 1."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, groups=groups, bias=False)
+    return nn.Conv2d(in_channels, out_channels, 3, stride, dilation, dilation, groups, bias=False)
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,23 +47,27 @@ def architecture(tensors: Mapping[str, Tensor]) -> str | None:
         tensors: by name, in any layout that the model lists.
     """
     for name in registry.names("model"):
-        component = registry.get("model", name)
-        parameters = inspect.signature(component).parameters
-        needed = [
-            key
-            for key in registry.parameters_from_data(component)
-            if parameters[key].default is inspect.Parameter.empty
-        ]
-        if not set(needed) <= set(_TRIED):
-            continue
-        try:
-            with torch.device("meta"):
-                model = registry.build("model", name, {}, _TRIED)
-        except LamplighterError:
-            continue
-        if _is(tensors, model):
+        model = _without_memory(name, registry.get("model", name))
+        if model is not None and _is(tensors, model):
             return name
     return None
+
+
+@functools.cache
+def _without_memory(name: str, component: Callable[..., Any]) -> nn.Module | None:
+    """The model with its defaults for images, on the meta device; None where it is not for images."""
+    parameters = inspect.signature(component).parameters
+    needed = [
+        key for key in registry.parameters_from_data(component) if parameters[key].default is inspect.Parameter.empty
+    ]
+    if not set(needed) <= set(_TRIED):
+        return None
+    try:
+        with torch.device("meta"):
+            model: nn.Module = registry.build("model", name, {}, _TRIED)
+    except LamplighterError:
+        return None
+    return model
 
 
 def _is(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:

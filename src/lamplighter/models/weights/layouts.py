@@ -69,6 +69,8 @@ def unwrapped(name: str, known: Collection[str]) -> str:
 def fitting(tensors: Mapping[str, Tensor], model: nn.Module) -> tuple[Layout, dict[str, Tensor]]:
     """The layout under which most of the tensors have a name of the model, and the tensors under those names.
 
+    Of two that name as many, the one that leaves fewer over: it knows what old files hold besides.
+
     Args:
         tensors: as read from a file.
         model: to be loaded.
@@ -77,10 +79,15 @@ def fitting(tensors: Mapping[str, Tensor], model: nn.Module) -> tuple[Layout, di
     best: tuple[Layout, dict[str, Tensor]] | None = None
     for layout in layouts_of(model):
         renamed = _by_own_names(layout, tensors, own)
-        if best is None or len(own & renamed.keys()) > len(own & best[1].keys()):
+        if best is None or _fit(renamed, own) > _fit(best[1], own):
             best = layout, renamed
     assert best is not None
     return best
+
+
+def _fit(named: Mapping[str, Tensor], own: Collection[str]) -> tuple[int, int]:
+    known = sum(name in own for name in named)
+    return known, known - len(named)
 
 
 def _by_own_names(layout: Layout, tensors: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:

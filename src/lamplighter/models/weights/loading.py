@@ -96,7 +96,8 @@ def load(
 
     Names are translated when the file follows another layout that the model lists, and cleared of what wrappers put
     in front (see `lamplighter.models.weights.layouts`). The first convolution is adapted when the file's images have
-    another number of channels. Missing counters of batches and tensors tied to a loaded one are no fault.
+    another number of channels, and what the model's own ``adapted(name, tensor)`` can make fit is. Missing counters of
+    batches and tensors tied to a loaded one are no fault.
 
     Args:
         model: its tensors are overwritten, all at the end or, on an error, none.
@@ -121,6 +122,10 @@ def load(
             f"{first}: {wanted[first].shape[1]} channels in the file, {own[first].shape[1]} here; " + adapted[1]
         )
         wanted[first] = adapted[0]
+    for name, tensor in wanted.items():
+        if tensor.shape != own[name].shape and (adapted := _by_the_model(model, name, tensor)) is not None:
+            wanted[name] = adapted[0]
+            notes.append(f"{name}: {adapted[1]}")
     fits = {name: tensor for name, tensor in wanted.items() if tensor.shape == own[name].shape}
     filled = {own[name].data_ptr() for name in fits}
     report = LoadReport(
@@ -192,6 +197,12 @@ def _adapted(theirs: Tensor, ours: Tensor) -> tuple[Tensor, str] | None:
     turns = [channel % old for channel in range(new)]
     shares = torch.tensor([1 / turns.count(channel) for channel in turns], dtype=theirs.dtype)
     return theirs[:, turns] * shares.view(1, -1, 1, 1), "each kernel is shared among several channels"
+
+
+def _by_the_model(model: nn.Module, name: str, tensor: Tensor) -> tuple[Tensor, str] | None:
+    adapt = getattr(model, "adapted", None)
+    result: tuple[Tensor, str] | None = adapt(name, tensor) if callable(adapt) else None
+    return result
 
 
 def names_in(part: nn.Module, model: nn.Module) -> set[str]:
