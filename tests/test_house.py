@@ -51,6 +51,7 @@ ELSEWHERE = {
     "bundle/runtime/kinds/showing.py": "bundle/runtime/kinds/test_regression.py",
     "core/schema.py": "core/test_recipe.py",
     "data/source.py": "contract/test_source.py",
+    "bundle/runtime/tagged_files.py": "test_text_service.py",
     "tasks/base.py": "tasks/test_classification.py",
     "evaluate/classified.py": "evaluate/test_report.py",
     "evaluate/examples.py": "evaluate/test_report.py",

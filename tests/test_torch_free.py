@@ -19,6 +19,7 @@ STARRED = [
     "metrics",
     "data/preprocessing",
     "data/tables",
+    "data/tokenization",
     "bundle/runtime",
     "monitor",
     "serving",

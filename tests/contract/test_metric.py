@@ -59,6 +59,13 @@ def _tags(rng: np.random.Generator, n: int) -> tuple[Any, Any, Any]:
     return [a if rng.random() < 0.6 else b for a, b in zip(y, other)], copy.deepcopy(y), y
 
 
+def _texts(rng: np.random.Generator, n: int) -> tuple[Any, Any, Any]:
+    words = np.array(["the", "whale", "sea", "white", "swims"])
+    y = [" ".join(words[rng.integers(5, size=rng.integers(4, 12))]) for _ in range(n)]
+    other = [" ".join(words[rng.integers(5, size=rng.integers(4, 12))]) for _ in range(n)]
+    return [a if rng.random() < 0.6 else b for a, b in zip(y, other)], list(y), y
+
+
 MAKERS: dict[Takes, Callable[[np.random.Generator, int], tuple[Any, Any, Any]]] = {
     "labels": _labels,
     "probabilities": _probabilities,
@@ -67,6 +74,7 @@ MAKERS: dict[Takes, Callable[[np.random.Generator, int], tuple[Any, Any, Any]]] 
     "rankings": _rankings,
     "masks": _masks,
     "tags": _tags,
+    "texts": _texts,
 }
 
 

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from lamplighter.core import registry
+from lamplighter.core.errors import DataError
 from lamplighter.core.seeding import generator
 from lamplighter.data.source import Source
+from lamplighter.data.sources.moby_dick import find
 
 Params = dict[str, Any]
 
@@ -102,9 +104,113 @@ def image_table_of_classes(folder: Path) -> Params:
     return {"path": str(folder / "trees.csv"), "targets": ["tree"]}
 
 
+def fashion_scenes(folder: Path) -> Params:
+    return fashion_mnist(folder)
+
+
+def _masked(folder: Path, sizes: list[tuple[int, int]]) -> None:
+    rng = generator(0, "masked")
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for i, size in enumerate(sizes):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / "images" / f"{i:03}.png")
+        mask = rng.choice(np.array([0, 1, 2, 255], np.uint8), size)
+        Image.fromarray(mask).save(folder / "masks" / f"{i:03}.png")
+
+
+def mask_folder(folder: Path) -> Params:
+    _masked(folder, [(10, 12)] * 40)
+    return {"path": str(folder), "classes": ["sky", "sea", "sand"]}
+
+
+def mask_folder_of_many_sizes(folder: Path) -> Params:
+    _masked(folder, [(6 + i % 3, 9 - i % 4) for i in range(40)])
+    return {"path": str(folder)}
+
+
+def mask_folder_resized(folder: Path) -> Params:
+    _masked(folder, [(6 + i % 3, 9 - i % 4) for i in range(40)])
+    return {"path": str(folder), "size": [8, 7], "cache_mb": 0}
+
+
+def _sentences(number: int) -> list[list[str]]:
+    """Sentences of 1 to 30 words, from few words, so that a small vocabulary has them."""
+    rng = generator(0, "sentences")
+    known = "the cat sat on a mat and saw Berlin Ada under green hills over there".split()
+    return [[str(word) for word in rng.choice(known, int(rng.integers(1, 31)))] for _ in range(number)]
+
+
+def text_table(folder: Path) -> Params:
+    rows: list[list[object]] = [
+        [" ".join(words) + "!", ["calm", "wild"][i % 2], i % 9] for i, words in enumerate(_sentences(60))
+    ]
+    _rows(folder / "texts.csv", ["text", "label", "user"], rows)
+    return {"path": str(folder / "texts.csv"), "vocab_size": 80, "max_length": 20}
+
+
+def text_table_of_users(folder: Path) -> Params:
+    rule = {"by": "group", "column": "user"}
+    return {**text_table(folder), "tokenizer": "bpe", "vocab_size": 300, "split": rule}
+
+
+def text_folder(folder: Path) -> Params:
+    for i, words in enumerate(_sentences(40)):
+        (folder / ["calm", "wild"][i % 2]).mkdir(exist_ok=True)
+        (folder / ["calm", "wild"][i % 2] / f"{i:03}.txt").write_text(" ".join(words), encoding="utf-8")
+    return {"path": str(folder), "tokenizer": "words", "vocab_size": 30}
+
+
+def conll(folder: Path) -> Params:
+    tags = {"Berlin": "B-LOC", "Ada": "B-PER"}
+    lines = ["\n".join(f"{word} {tags.get(word, 'O')}" for word in words) + "\n" for words in _sentences(60)]
+    (folder / "words.txt").write_text("\n".join(lines), encoding="utf-8")
+    return {"path": str(folder / "words.txt"), "vocab_size": 80}
+
+
+def text_files(folder: Path) -> Params:
+    """Two long documents, which are cut into blocks."""
+    for name in ("one", "two"):
+        (folder / f"{name}.txt").write_text(
+            "\n\n".join(" ".join(words) + "." for words in _sentences(90)), encoding="utf-8"
+        )
+    return {"path": str(folder), "vocab_size": 300, "length": 16}
+
+
+def text_files_of_documents(folder: Path) -> Params:
+    for i, words in enumerate(_sentences(60)):
+        (folder / f"{i:03}.txt").write_text(" ".join(words[:9]), encoding="utf-8")
+    return {"path": str(folder), "tokenizer": "wordpiece", "vocab_size": 80, "length": 16, "around": "both"}
+
+
+def moby_dick(folder: Path) -> Params:
+    try:
+        find()
+    except DataError as error:
+        pytest.skip(str(error))
+    return {"tokenizer": "characters", "vocab_size": 100}
+
+
+def text_pairs(folder: Path) -> Params:
+    rows: list[list[object]] = [[" ".join(words), " ".join(words[::-1]), "x"] for words in _sentences(60)]
+    _rows(folder / "pairs.csv", ["text", "target", "more"], rows)
+    return {"path": str(folder / "pairs.csv"), "vocab_size": 300, "max_length": 20}
+
+
+def reversal(folder: Path) -> Params:
+    return {"rows": 60, "shortest": 2, "longest": 7}
+
+
 CASES: dict[str, list[Callable[[Path], Params]]] = {
+    "text-files": [text_files, text_files_of_documents],
+    "moby-dick": [moby_dick],
+    "text-pairs": [text_pairs],
+    "reversal": [reversal],
+    "conll": [conll],
+    "text-table": [text_table, text_table_of_users, text_folder],
     "digits": [digits],
     "fashion-mnist": [fashion_mnist],
+    "fashion-scenes": [fashion_scenes],
+    "mask-folder": [mask_folder, mask_folder_of_many_sizes, mask_folder_resized],
     "image-folder": [image_folder, image_folder_of_16_bits],
     "table": [table_of_classes, table_of_numbers, table_of_patients],
     "image-table": [image_table, image_table_of_classes],
@@ -146,7 +252,9 @@ SPLITS = ("train", "val", "test")
 @pytest.mark.parametrize("split", SPLITS)
 def test_rows_are_what_the_signature_says(source: Source, split: str) -> None:
     batch = source.split(split).fetch(np.array([0, 2, 1]))
-    assert set(batch) == {spec.name for spec in source.signature.tensors} | {"y"}
+    images = source.signature.inputs[0].kind == "image"
+    beside = {"y", "original_size"} if images and None in source.signature.tensors[0].shape else {"y"}
+    assert set(batch) == {spec.name for spec in source.signature.tensors} | beside
     for spec in source.signature.tensors:
         tensor = batch[spec.name].numpy()
         assert tensor.dtype == spec.dtype
@@ -159,8 +267,11 @@ def test_targets_are_what_the_signature_says(source: Source) -> None:
     for split in SPLITS:
         rows = source.split(split)
         y = rows.fetch(np.arange(min(len(rows), 500)))["y"].numpy()
-        if source.signature.labels:
-            assert y.dtype == np.int64 and y.ndim == 1
+        vocabulary = source.signature.vocabulary
+        if vocabulary is not None and source.signature.targets[0].kind in ("tokens", "text"):
+            assert y.dtype == np.int64 and y.ndim == 2 and y.min() >= -1 and y.max() < vocabulary.size
+        elif source.signature.labels:
+            assert y.dtype == np.int64 and y.ndim == {"mask": 3, "tags": 2}.get(source.signature.targets[0].kind, 1)
             assert y.min() >= -1 and y.max() < len(source.signature.labels)
         else:
             assert y.dtype == np.float32 and y.shape[1] == len(source.signature.targets)
@@ -172,7 +283,8 @@ def test_splits_are_disjoint_and_leave_nothing_out(source: Source) -> None:
     parts = [splits.train, splits.val, splits.test]
     for split, part in zip(SPLITS, parts):
         assert part.dtype == np.int64
-        assert len(source.split(split)) == len(part) > 0
+        packed = getattr(source, "packed", False)  # what is divided are stretches of text, of which rows are made
+        assert len(part) > 0 and (len(source.split(split)) > 0 if packed else len(source.split(split)) == len(part))
     together = np.concatenate(parts)
     np.testing.assert_array_equal(np.sort(together), np.arange(len(together)))
 
@@ -220,8 +332,9 @@ def test_fetch_takes_any_order_and_repeats(source: Source) -> None:
     one_by_one = [rows.fetch(np.array([i])) for i in (3, 0, 3)]
     together = rows.fetch(np.array([3, 0, 3]))
     for i, single in enumerate(one_by_one):
-        np.testing.assert_array_equal(together[name][i], single[name][0])
-        np.testing.assert_array_equal(together["y"][i], single["y"][0])
+        for key in (name, "y"):  # where sizes vary, together they are filled up to the largest
+            own = tuple(slice(size) for size in single[key][0].shape)
+            np.testing.assert_array_equal(together[key][i][own], single[key][0])
 
 
 def test_resolved_parameters_are_a_recipe_for_the_same_data(case: tuple[str, Params], source: Source) -> None:
@@ -238,7 +351,8 @@ def test_statistics_are_those_of_the_training_rows(source: Source) -> None:
         pytest.skip("the inputs of this source are scaled by its preprocessing")
     rows = source.split("train")
     for name, (mean, std) in statistics().items():
-        batches = (rows.fetch(np.arange(i, min(i + 5000, len(rows))))[name] for i in range(0, len(rows), 5000))
+        step = 1 if None in source.signature.tensors[0].shape else 5000  # alone nothing is filled up
+        batches = (rows.fetch(np.arange(i, min(i + step, len(rows))))[name] for i in range(0, len(rows), step))
         sums = [(x.double().sum((0, 2, 3)), x.double().square().sum((0, 2, 3)), x[:, 0].numel()) for x in batches]
         total, squares = (np.sum([part[i].numpy() for part in sums], axis=0) for i in (0, 1))
         n = sum(part[2] for part in sums)
@@ -251,7 +365,7 @@ def test_the_pipeline_survives_json(source: Source) -> None:
 
     from lamplighter.data.preprocessing.pipeline import Pipeline
 
-    twin = Pipeline(json.loads(json.dumps(source.preprocessing.specs)))
+    twin = Pipeline(json.loads(json.dumps(source.preprocessing.specs)), source.preprocessing.assets)
     raw = source.raw("val", np.array([0, 1]))
     for key, value in source.preprocessing(raw).items():
         np.testing.assert_array_equal(twin(raw)[key], value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -253,3 +254,76 @@ def test_names_of_images_that_are_nowhere_are_words(tmp_path: Path) -> None:
         tmp_path / "data.csv", ["file", "x", "y"], [[f"{n % 3}.png", n * 0.5, "ab"[n % 2]] for n in range(40)]
     )
     assert Recipe.parse(describe(path, "y")).data.name == "table"
+
+
+def _opinions(n: int) -> list[list[str]]:
+    words = ["a", "film", "that", "is", "seen", "by", "people", "who", "like", "long", "and", "quiet", "scenes"]
+    return [
+        [" ".join(words[i % 5 : 5 + i % 8]) + f" {i} times", ["good", "bad"][i % 2], str(i % 5), "2024-01-01"]
+        for i in range(n)
+    ]
+
+
+def test_a_table_of_texts(tmp_path: Path) -> None:
+    path = _write(tmp_path / "films.csv", ["review", "mood", "stars", "day"], _opinions(60))
+    text = describe(path, "mood")
+    recipe = Recipe.parse(text)
+    assert (recipe.data.name, recipe.task.name, recipe.model.name) == ("text-table", "text-classification", "textcnn")
+    assert "text: review  # 60 texts of" in text and "not used, since the text alone is the input: stars, day" in text
+    source = _source(recipe)
+    model = registry.build("model", recipe.model.name, recipe.model.params, source.signature.facts())
+    batch = source.split("val").fetch(np.arange(3))
+    assert model(batch["input_ids"], batch["attention_mask"]).shape == (3, 2)
+
+
+def test_free_text_beside_usable_columns_is_no_reason(tmp_path: Path) -> None:
+    """Unless the column is named as one: the other columns may say more."""
+    path = _write(tmp_path / "films.csv", ["remarks", "mood", "stars", "day"], _opinions(60))
+    assert Recipe.parse(describe(path, "mood")).data.name == "table"
+    rows = [[row[0], row[1]] for row in _opinions(60)]
+    alone = _write(tmp_path / "alone.csv", ["remarks", "mood"], rows)
+    assert Recipe.parse(describe(alone, "mood")).data.name == "text-table"
+    numbers = _write(
+        tmp_path / "numbers.csv", ["review", "price"], [[row[0], f"{i}.25"] for i, row in enumerate(_opinions(60))]
+    )
+    with pytest.raises(DataError, match="no column is left"):
+        describe(numbers, "price")
+
+
+def test_blank_texts_of_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "films.jsonl"
+    lines = [{"text": row[0] if i % 9 else "", "mood": row[1]} for i, row in enumerate(_opinions(60))]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = describe(str(path), "mood")
+    assert "drop_blank_texts: true  # 7 rows have no text" in text
+    _source(Recipe.parse(text))
+
+
+def test_a_folder_of_texts(tmp_path: Path) -> None:
+    for i, row in enumerate(_opinions(40)):
+        (tmp_path / row[1]).mkdir(exist_ok=True)
+        (tmp_path / row[1] / f"{i}.txt").write_text(row[0])
+    text = describe(str(tmp_path))
+    assert "40 text files in 2 classes" in text
+    recipe = Recipe.parse(text)
+    assert len(_source(recipe).split("train")) == 32
+
+
+def test_a_folder_of_images_and_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for i in range(20):
+        height, width = 300 + i % 2, 280
+        Image.fromarray(rng.integers(0, 256, (height, width), dtype=np.uint8)).save(tmp_path / "images" / f"{i}.png")
+        mask = rng.choice(np.array([0, 1, 1, 1, 255], np.uint8), (height, width))
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    (tmp_path / "classes.txt").write_text("ground\nno\n")
+    text = describe(tmp_path)
+    recipe = Recipe.parse(text)
+    assert (recipe.data.name, recipe.model.name, recipe.task.name) == ("mask-folder", "unet", "segmentation")
+    assert recipe.task.params["tile"] == 256 and recipe.augment[0].name == "random-crop"
+    source = _source(recipe)
+    assert source.signature.labels == ("ground", "no") and "ground 25.0%" in text.replace("24.9%", "25.0%")
+    assert source.resolved()["size"] == recipe.data.params["size"] == "original"
+    assert source.resolved()["ignore_index"] == recipe.data.params["ignore_index"] == 255

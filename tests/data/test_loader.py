@@ -14,8 +14,11 @@ from torch import Tensor
 
 import lamplighter.data
 from lamplighter.core.errors import DataError
+from lamplighter.core.seeding import generator
 from lamplighter.data.loader import Loader
 from lamplighter.data.rows import TensorRows
+from lamplighter.data.token_rows import TokenRows
+from lamplighter.data.tokenization.ragged import Ragged
 
 
 class Slow:
@@ -259,3 +262,64 @@ def test_a_batch_from_memory_costs_little_more_than_its_gather() -> None:
     pairs = [(timed_loader(), timed_gather()) for _ in range(7)]
     # per-item Python would be a hundred times slower; the wide bound is for busy machines
     assert min(ours for ours, _ in pairs) < 5 * min(bare for _, bare in pairs) + 0.01
+
+
+def texts(rows: int = 230, bucket: int = 8) -> TokenRows:
+    """Rows of 1 to 60 tokens, all of them the number of the row."""
+    lengths = generator(0, "lengths").integers(1, 61, rows)
+    ids = Ragged.of([np.full(length, row) for row, length in enumerate(lengths)])
+    return TokenRows(ids, pad=-1, dense={"y": torch.arange(rows)}, bucket=bucket)
+
+
+def filled(loader: Loader) -> float:
+    """Share of the places of an epoch's batches that hold a token."""
+    batches = list(loader)
+    return sum(int(b["attention_mask"].sum()) for b in batches) / sum(b["attention_mask"].numel() for b in batches)
+
+
+def test_buckets_hold_rows_of_similar_length_and_every_row_once() -> None:
+    for epoch in epochs_of_texts(Loader(texts(), 10, seed=3), 2):
+        assert sorted(itertools.chain(*epoch)) == list(range(230))
+        assert [len(batch) for batch in epoch] == [10] * 23
+    plain, bucketed = filled(Loader(texts(bucket=0), 10, seed=3)), filled(Loader(texts(), 10, seed=3))
+    assert plain < 0.58 and bucketed > 0.85
+    lengths = texts().lengths
+    spread = [int(np.ptp(lengths[batch])) for batch in epochs_of_texts(Loader(texts(), 10, seed=3), 1)[0]]
+    assert np.median(spread) < 12
+
+
+def epochs_of_texts(loader: Loader, count: int) -> list[list[list[int]]]:
+    return [[batch["y"].tolist() for batch in loader] for _ in range(count)]
+
+
+def test_buckets_are_a_function_of_seed_and_epoch() -> None:
+    first, second = epochs_of_texts(Loader(texts(), 10, seed=3), 2)
+    assert first != second
+    assert epochs_of_texts(Loader(texts(), 10, seed=3), 1)[0] == first
+    assert epochs_of_texts(Loader(texts(), 10, seed=4), 1)[0] != first
+    lengths = texts().lengths
+    means = [lengths[batch].mean() for batch in epochs_of_texts(Loader(texts(bucket=64), 10, seed=3), 1)[0]]
+    assert means != sorted(means) and sorted(map(sorted, first)) != sorted(map(sorted, second))
+
+
+def test_buckets_resume_and_share() -> None:
+    whole = epochs_of_texts(Loader(texts(), 10, seed=3), 1)[0]
+    resumed = Loader(texts(), 10, seed=3)
+    resumed.load_state_dict({"epoch": 0, "batch": 9})
+    assert epochs_of_texts(resumed, 1)[0] == whole[9:]
+    shares = [epochs_of_texts(Loader(texts(), 10, seed=3, rank=rank, world=2), 1)[0] for rank in range(2)]
+    assert [sorted(a + b) for a, b in zip(*shares)] == [sorted(batch) for batch in whole]
+
+
+def test_rows_that_fill_no_batch_come_last() -> None:
+    epoch = epochs_of_texts(Loader(texts(237), 10, seed=3), 1)[0]
+    assert [len(batch) for batch in epoch] == [10] * 23 + [7]
+    assert sorted(itertools.chain(*epoch)) == list(range(237))
+    tiny = epochs_of_texts(Loader(texts(7), 10, seed=3), 1)[0]
+    assert [sorted(batch) for batch in tiny] == [list(range(7))]
+    kept = Loader(texts(237), 10, seed=3, drop_last=True)
+    assert len(kept) == 23 and sum(len(batch["y"]) for batch in kept) == 230
+
+
+def test_without_shuffling_rows_stay_in_order() -> None:
+    assert list(itertools.chain(*epochs_of_texts(Loader(texts(), 10, shuffle=False), 1)[0])) == list(range(230))

@@ -1,4 +1,4 @@
-"""ResNets against torchvision's: names, outputs, gradients, running statistics, in float64 with everything random."""
+"""ResNets against torchvision's: names, layers, feature maps, and mistakes that the parity matrix must see."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from parity import noise, randomised, relative, worst
 from torch import Tensor, nn
 
 from lamplighter import models
@@ -15,27 +16,6 @@ from lamplighter.models.resnet import ResNet
 from lamplighter.nn.residual import BasicBlock, Bottleneck
 
 NAMES = ["resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"]
-
-
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """All parameters and buffers random: fan-in scaled matrices, vectors around 0, variances in [0.5, 1.5]."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5, generator=generator)
-            elif tensor.is_floating_point():
-                scale = tensor[0].numel() ** -0.5 if tensor.dim() > 1 else 1.0
-                tensor.copy_(scale * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype))
-    return model
-
-
-def images(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-def relative(ours: Tensor, reference: Tensor) -> float:
-    return float((ours - reference).detach().abs().max() / reference.detach().abs().max())
 
 
 def pair(name: str, classes: int = 7) -> tuple[ResNet, nn.Module]:
@@ -56,35 +36,10 @@ def small_pair(groups: int = 1, width: int = 64) -> tuple[ResNet, nn.Module]:
     return ours, reference
 
 
-def worst(ours: nn.Module, reference: nn.Module, x: Tensor) -> dict[str, float]:
-    """Relative errors of the output in both modes, of every gradient, and of every buffer after a step of training."""
-    found = {"eval": relative(ours.eval()(x), reference.eval()(x))}
-    outputs = ours.train()(x), reference.train()(x)
-    found["train"] = relative(*outputs)
-    weights = torch.linspace(-1, 1, outputs[0].numel(), dtype=x.dtype).view_as(outputs[0])
-    for output in outputs:
-        (output * weights).sum().backward()
-    expected = dict(reference.named_parameters())
-    found["gradients"] = max(relative(p.grad, expected[key].grad) for key, p in ours.named_parameters())  # type: ignore[arg-type]
-    buffers = dict(reference.named_buffers())
-    found["buffers"] = max(relative(b.double(), buffers[key].double()) for key, b in ours.named_buffers())
-    return found
-
-
-SLOW = {"resnet101", "resnext50_32x4d", "wide_resnet50_2"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
-def test_equals_torchvision(name: str) -> None:
-    ours, reference = pair(name)
-    found = worst(ours, reference, images(2, 3, 40, 33))
-    assert max(found.values()) <= 1e-10, found
-
-
 @pytest.mark.parametrize(("groups", "width"), [(1, 64), (32, 4), (1, 128)])
 def test_equals_torchvision_with_groups_and_wide_blocks(groups: int, width: int) -> None:
     """What tells ResNeXt-50 and Wide ResNet-50-2 from ResNet-50, at a depth that computes quickly."""
-    found = worst(*small_pair(groups, width), images(2, 3, 40, 33))
+    found = worst(*small_pair(groups, width), (noise(2, 3, 40, 33),))
     assert max(found.values()) <= 1e-10, found
 
 
@@ -154,7 +109,7 @@ MUTATIONS = [
 def test_the_comparison_sees_a_plausible_mistake(mutate: Callable[[ResNet], None]) -> None:
     ours, reference = small_pair()
     mutate(ours)
-    found = worst(ours, reference, images(2, 3, 40, 33))
+    found = worst(ours, reference, (noise(2, 3, 40, 33),))
     assert max(found.values()) > 1e-8, found
 
 
@@ -177,7 +132,7 @@ def test_feature_maps_are_those_that_torchvision_passes_on() -> None:
     for name in ("relu", "layer1", "layer2", "layer3", "layer4"):
         module = reference.get_submodule(name)
         module.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output}))
-    x = images(2, 3, 64, 96)
+    x = noise(2, 3, 64, 96)
     reference.eval()(x)
     maps = ours.eval().features(x)
     assert list(maps) == ["stem", "layer1", "layer2", "layer3", "layer4"]

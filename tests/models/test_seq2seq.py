@@ -218,6 +218,7 @@ def exact(model: Any, lengths: tuple[int, int], symbols: int, rows: int = 500) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # four minutes of one core that nobody else uses
 def test_attention_reverses_what_a_fixed_state_forgets() -> None:
     """20 to 40 of 26 symbols, backwards, without a mistake; without attention the decoder knows one vector only."""
     found = {

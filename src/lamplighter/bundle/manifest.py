@@ -25,12 +25,13 @@ class Feature(_Part):
     Attributes:
         name: column of the table, ``"brightness"``, ``"embedding[3]"``, ...
         kind: ``category`` values are codes: index into ``categories``, ``len(categories)`` for unseen, NaN for missing.
-        origin: ``column`` of the raw row, statistic of the ``image``, or entry of the network's ``embedding``.
+        origin: ``column`` of the raw row, statistic of the ``image`` or the ``text``, or entry of the network's
+            ``embedding``.
     """
 
     name: str
     kind: Literal["numeric", "category"]
-    origin: Literal["column", "image", "embedding"]
+    origin: Literal["column", "image", "text", "embedding"]
     categories: tuple[str, ...] = ()
 
 
@@ -113,6 +114,7 @@ class Manifest(_Part):
         packages: versions the bundle was made with.
         recipe: the resolved recipe.
         files: name -> sha256 of every other file.
+        assets: names of those that preprocessing reads, such as ``tokenizer.json``.
     """
 
     format_version: int
@@ -129,3 +131,4 @@ class Manifest(_Part):
     packages: dict[str, str]
     recipe: dict[str, Any]
     files: dict[str, str]
+    assets: tuple[str, ...] = ()

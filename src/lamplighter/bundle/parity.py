@@ -22,6 +22,8 @@ BATCH_SIZES = (1, 2, 7)
 MASK = "attention_mask"
 """The tensor that says which values of padded rows are real."""
 ROWS = 64
+ANSWERS = 8
+"""Answers compared where one takes many passes; the network itself is compared on all rows."""
 ATOL = 1e-4
 RTOL = 1e-5
 """Of the largest number in the same row of the output: rounding errors grow with what was summed up."""
@@ -208,6 +210,9 @@ def _check_outputs(bundle: Bundle, outputs: Tensors, tensors: Tensors) -> None:
 
 def _check_answers(bundle: Bundle, spec: ExportSpec, rows: Sequence[Any], tensors: Tensors) -> None:
     """``predict`` on the raw rows against answers made of torch's outputs, each row alone."""
+    if bundle.kind.many_passes:
+        few = np.unique(np.linspace(0, len(rows) - 1, ANSWERS).astype(np.int64))
+        rows, tensors = [rows[row] for row in few], {name: array[few] for name, array in tensors.items()}
 
     def network(given: Tensors) -> Tensors:
         return _torch(spec, {tensor.name: given[tensor.name] for tensor in bundle.manifest.signature.tensors}, 1)

@@ -81,7 +81,10 @@ def _classes(source: Source) -> tuple[dict[str, int], Check]:
     if isinstance(kept, torch.Tensor):
         positions = getattr(rows, "positions", None)
         y, whole = kept if positions is None else kept[positions], True
-    counts = np.bincount(y[y >= 0].numpy(), minlength=len(labels))
+    if source.signature.targets[0].kind == "mask":  # in how many images each class is to be seen
+        counts = np.array([int((y == k).flatten(1).any(dim=1).sum()) for k in range(len(labels))])
+    else:
+        counts = np.bincount(y[y >= 0].numpy(), minlength=len(labels))
     named = dict(zip(labels, counts.tolist()))
     order = np.argsort(counts)
     rare, common = labels[order[0]], labels[order[-1]]

@@ -53,7 +53,6 @@ modules = (
     new,
     recipes,
     runs,
-    models,
     topics,
     schema,
     doctor,
@@ -61,6 +60,7 @@ modules = (
 for module in modules:
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
+app.add_typer(models.models, name="models")
 app.add_typer(weights.weights, name="weights")
 
 

@@ -18,8 +18,13 @@ from lamplighter.metrics import bootstrap
 from lamplighter.metrics.base import Metric, inputs
 from lamplighter.metrics.slices import Group, group, score_groups
 
-_USUAL: dict[bool, tuple[str, ...]] = {True: ("accuracy", "f_beta", "log_loss"), False: ("mae", "rmse")}
-_FIRST = {True: "accuracy", False: "mae"}
+_USUAL: dict[str, tuple[str, ...]] = {
+    "category": ("accuracy", "f_beta", "log_loss"),
+    "mask": ("mean_iou", "dice"),
+    "tags": ("accuracy",),
+    "entities": ("entity_f1", "accuracy"),
+}
+"""What is asked about a kind of target when nothing is named; of numbers ``mae`` and ``rmse``."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Judged:
     signature: Signature
     rows: Any
     seed: int
+
+    def of(self, metric: Metric) -> tuple[Any, Any]:
+        """Predictions and truth as a metric takes them.
+
+        Raises:
+            DataError: there is nothing of the kind.
+        """
+        return inputs(metric.takes, self.outputs, self.signature.labels)
 
 
 def look_closer(
@@ -117,7 +130,7 @@ def _judge_run(path: Path, split: str, again: bool, by: Sequence[str]) -> Judged
     rows = source.raw(split, positions) if by else []
     columns = {name: [row[name] if isinstance(row, dict) else row for row in rows] for name in by}
     about = {"val": "on the validation split, which chose the weights", "train": "on the training split"}
-    where = (source.splits[split][positions].tolist(), outputs["y"].tolist())
+    where = (source.splits[split][positions].tolist(), outputs.get("y", positions).tolist())
     return Judged(about.get(split, "on the test split"), outputs, columns, source.signature, where, run.recipe.seed)
 
 
@@ -133,22 +146,23 @@ def _metric(text: str) -> Metric:
 
 
 def _usual(judged: Judged, by: Sequence[str]) -> list[Metric]:
-    classes = bool(judged.signature.labels)
-    return [registry.build("metric", name, {}) for name in ((_FIRST[classes],) if by else _USUAL[classes])]
+    kind = judged.signature.targets[0].kind
+    if kind == "tags" and any(label.startswith("B-") for label in judged.signature.labels):
+        kind = "entities"  # type: ignore[assignment]
+    names = _USUAL.get(kind, ("mae", "rmse"))
+    return [registry.build("metric", name, {}) for name in (names[:1] if by else names)]
 
 
 def _fits(metric: Metric, judged: Judged) -> None:
     try:
-        inputs(metric.takes, judged.outputs)
+        judged.of(metric)
     except DataError as error:
         raise LamplighterError(f"--metric {metric.key}: {error}") from None
 
 
 def _print_slices(judged: Judged, metrics: list[Metric], json: bool) -> None:
     groups = [each for name, values in judged.columns.items() for each in _groups(name, values, judged.signature)]
-    found = [
-        (metric, score_groups(metric, *inputs(metric.takes, judged.outputs), groups, judged.seed)) for metric in metrics
-    ]
+    found = [(metric, score_groups(metric, *judged.of(metric), groups, judged.seed)) for metric in metrics]
     if json:
         options.print_json(
             [
@@ -195,7 +209,7 @@ def _print_comparison(
         raise LamplighterError(f"{path} and {against} were not asked the same rows; only then can they be compared")
     found = {}
     for metric in metrics:
-        (ours, y), (theirs, _) = (inputs(metric.takes, judged.outputs) for judged in (first, second))
+        (ours, y), (theirs, _) = (judged.of(metric) for judged in (first, second))
         found[metric.key] = bootstrap.compare(metric, ours, theirs, y, seed=first.seed)
     if json:
         options.print_json({name: vars(comparison) for name, comparison in found.items()})
@@ -212,10 +226,7 @@ def _print_comparison(
 
 
 def _print_metrics(judged: Judged, metrics: list[Metric], json: bool) -> None:
-    found = {
-        metric.key: bootstrap.score(metric, *inputs(metric.takes, judged.outputs), seed=judged.seed)
-        for metric in metrics
-    }
+    found = {metric.key: bootstrap.score(metric, *judged.of(metric), seed=judged.seed) for metric in metrics}
     if json:
         options.print_json({name: score.model_dump() if score else None for name, score in found.items()})
         return

@@ -9,7 +9,7 @@ import math
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,20 @@ class Client:
         predictions: list[dict[str, Any]] = answer["predictions"]
         return predictions
 
+    def predict_texts(self, texts: Iterable[str | Sequence[str]]) -> list[dict[str, Any]]:
+        """One prediction for each text, of a model that takes texts.
+
+        Args:
+            texts: texts; for a tagging model also lists of words.
+
+        Raises:
+            ClientError: as `predict`.
+        """
+        content = {"rows": [text if isinstance(text, str) else list(text) for text in texts]}
+        answer = self._json("POST", f"/v1/models/{quote(self.model)}/predict", content)
+        predictions: list[dict[str, Any]] = answer["predictions"]
+        return predictions
+
     def predict_image(self, image: bytes | str | Path) -> dict[str, Any]:
         """The prediction for one image, sent as it is.
 
@@ -104,7 +118,7 @@ class Client:
 
         Args:
             id: of the prediction.
-            truth: the label (text), the value (number), or a dict of values by target.
+            truth: the label (text), the value (number), a dict of values by target, or the tag of each word (a list).
 
         Returns:
             ``"joined"``, or ``"unknown"`` when the server has no such prediction, or another word of the monitor.
@@ -113,7 +127,7 @@ class Client:
             ClientError: a label or target the model does not know.
         """
         truth = _plain(truth)
-        item: dict[str, Any] = {"id": id, ("label" if isinstance(truth, str) else "value"): truth}
+        item: dict[str, Any] = {"id": id, ("label" if isinstance(truth, str | list) else "value"): truth}
         if self._model is not None:
             item["model"] = self._model
         answer = self._json("POST", "/v1/feedback", item)

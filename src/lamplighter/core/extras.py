@@ -26,6 +26,7 @@ EXTRA_OF = {
     "python_multipart": "serve",
     "sqlalchemy": "serve",
     "jinja2": "serve",
+    "tokenizers": "serve",
     "pyarrow": "data",
     "psycopg": "postgres",
     "tensorboard": "loggers",

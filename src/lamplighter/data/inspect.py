@@ -1,4 +1,4 @@
-"""Looks at a table or a folder of images and writes a commented recipe that trains on it."""
+"""Looks at a table, or a folder of images or texts, and writes a commented recipe that trains on it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 _SHOWN = 4
 _STEPS = 3000
 _LEAST_EPOCHS = 5
+_TEXT_NAMES = frozenset(
+    ("text", "texts", "review", "comment", "message", "sentence", "content", "body", "tweet", "document", "description")
+)
+_TEXT_SUFFIXES = frozenset({"", ".txt", ".text", ".md"})
 
 
 def describe(path: str | Path, target: str | None = None) -> str:
     """The text of a recipe for a data set, with a comment on everything that was found.
 
     Args:
-        path: a CSV or Parquet file, or a folder with one sub-folder of images for each class.
+        path: a CSV, Parquet or JSON lines file, or a folder with one sub-folder of images, or of text files, for each
+            class, or with the folders ``images`` and ``masks``.
         target: the column to predict; for tables only.
 
     Returns:
@@ -46,13 +51,18 @@ def describe(path: str | Path, target: str | None = None) -> str:
     place = existing(path, "file or folder")
     if place.is_dir():
         if target is not None:
-            raise DataError(f"{place}: a folder of images takes no target; its sub-folders' names are the classes")
-        return _describe_folder(place, str(path))
+            raise DataError(f"{place}: a folder takes no target; its sub-folders' names are the classes")
+        if any((part / "images").is_dir() and (part / "masks").is_dir() for part in (place, place / "train")):
+            return _describe_masks(place, str(path))
+        return _describe_text_folder(place, str(path)) if _holds_texts(place) else _describe_folder(place, str(path))
     file = read_table(place)
     if target is None:
         raise DataError(f"{place}: say which column to predict: --target NAME; columns: {', '.join(file.columns)}")
     file.column(target)
     image = _image_column(file, target)
+    text = None if image else _text_column(file, target)
+    if text:
+        return _describe_texts(read_table(place, verbatim=(text,)), str(path), target, text)
     found = {name: kinds.markers(file, name) for name in ([target] if image else file.columns)}
     marked = {name: texts for name, texts in found.items() if texts}
     if marked:
@@ -138,6 +148,99 @@ def _describe_image_table(file: TableFile, path: str, target: str, image: str, m
     )
 
 
+def _describe_texts(file: TableFile, path: str, target: str, text: str) -> str:
+    blank = sum(cell is None for cell in file.columns[text])
+    unlabelled = sum(cell is None for cell in file.columns[target])
+    file = file.select([row for row, cell in enumerate(file.columns[text]) if cell is not None])
+    goal = read_target(file, target, "category", drop_blanks=True)
+    others = [name for name in file.columns if name not in (text, target)]
+    words = np.array([len(str(cell).split()) for cell in goal.file.columns[text]])
+    data = [
+        "  name: text-table",
+        f"  {_entry('path', path)}",
+        _line(f"  {_entry('text', text)}", _about_words(words)),
+        _line(f"  {_entry('target', target)}", _about_target(goal)),
+        *([_line("  drop_blank_texts: true", f"{blank:,} rows have no text")] if blank else []),
+        *([_line("  drop_blank_targets: true", f"{unlabelled:,} rows have no target")] if unlabelled else []),
+        *([f"  # {_flat('not used, since the text alone is the input: ' + ', '.join(others))}"] if others else []),
+        *_dialect(file, None, [])[: 2 if file.dialect else 0],
+    ]
+    title = f"Predicts {_flat(target)} from the texts of {file.path.name} ({len(goal.values):,} rows)."
+    return _text_recipe(title, file.path.stem, data, words, monitor=_monitor(goal))
+
+
+def _describe_text_folder(folder: Path, path: str) -> str:
+    from lamplighter.data.sources._text_folder import read_folder
+
+    file = read_folder(folder, "text", "label")
+    counts = Counter(file.columns["label"])
+    if len(counts) < 2:
+        raise DataError(
+            f"{folder}: only one class ('{next(iter(counts))}'); a folder for each of at least two is needed"
+        )
+    blank = sum(cell is None for cell in file.columns["text"])
+    words = np.array([len(cell.split()) for cell in file.columns["text"] if cell is not None])
+    data = [
+        "  name: text-table",
+        _line("  " + _entry("path", path), f"{len(file):,} text files in {len(counts)} classes: {_mix(counts)}"),
+        *([_line("  drop_blank_texts: true", f"{blank:,} files have no text")] if blank else []),
+    ]
+    title = f"Tells {len(counts)} classes of texts apart ({len(words):,} files in {folder.name})."
+    return _text_recipe(title, folder.resolve().name, data, words, "{metric: accuracy, mode: max}")
+
+
+def _text_recipe(title: str, name: str, data: list[str], words: np.ndarray, monitor: str) -> str:
+    rows = int(0.8 * len(words))
+    longest = int(np.clip(2 ** math.ceil(math.log2(1.4 * np.quantile(words, 0.95) + 2)), 32, 512))
+    data = [
+        *data,
+        "  tokenizer: words  # or wordpiece, bpe, characters, or the path of a checkpoint's tokenizer",
+        f"  vocab_size: {4_000 if rows < 1_000 else 16_000}",
+        f"  max_length: {longest}  # tokens; what stands behind is cut off",
+        "  split: [0.8, 0.1, 0.1]  # train, val, test",
+        "  batch_size: 32",
+    ]
+    model = [
+        "  name: textcnn",
+        "  embedding_dim: 64",
+        "  channels: 64",
+        "  kernel_sizes: [1, 2, 3]  # words that a filter sees; [1] where single words say the class",
+        "  pooling: mean",
+    ]
+    return _recipe(title, name, data, model, "text-classification", _epochs(rows, 32, most=15), monitor)
+
+
+def _about_words(words: np.ndarray) -> str:
+    middle, most = np.quantile(words, 0.5), words.max()
+    return f"{len(words):,} texts of {middle:.0f} words (median), {most:,} at most"
+
+
+def _text_column(file: TableFile, target: str) -> str | None:
+    """A column of free text that classes can be told from: one that is named so, or the only one there is to use."""
+    found: list[str] = []
+    usable = 0
+    for name in file.columns:
+        if name == target:
+            continue
+        try:
+            guess = kinds.guess(file, name)
+        except DataError:  # typing errors: it is no text
+            usable += 1
+            continue
+        if guess.kind == "ignore" and "free text" in guess.note:
+            found.append(name)
+        usable += guess.kind != "ignore"
+    named = [name for name in found if name.lower() in _TEXT_NAMES]
+    chosen = next(iter(named or (found if not usable else [])), None)
+    return chosen if chosen and read_target(file, target, drop_blanks=True).labels else None
+
+
+def _holds_texts(folder: Path) -> bool:
+    """Whether the sub-folders of a folder hold text files and no images."""
+    files = [path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith(".")]
+    return bool(files) and all(path.suffix.lower() in _TEXT_SUFFIXES for path in files)
+
+
 def _describe_folder(folder: Path, path: str) -> str:
     from lamplighter.data.sources._images import decide_format
     from lamplighter.data.sources.image_folder import list_images
@@ -169,6 +272,44 @@ def _describe_folder(folder: Path, path: str) -> str:
     )
 
 
+def _describe_masks(folder: Path, path: str) -> str:
+    from lamplighter.data.sources.mask_folder import MaskFolder
+
+    source = MaskFolder(path)
+    decided, labels, counts = source.resolved(), source.signature.labels, source.class_counts()
+    shares = ", ".join(f"{_flat(label)} {count / sum(counts):.1%}" for label, count in zip(labels, counts))
+    rows = len(source.split("train"))
+    largest = max(source.signature.inputs[0].shape[:2])
+    varying, ignored = decided["size"] == "original", decided["ignore_index"]
+    data = [
+        "  name: mask-folder",
+        _line("  " + _entry("path", path), f"{len(source.files):,} images with masks"),
+        _line(f"  classes: [{', '.join(map(_scalar, labels))}]", f"shares of the training pixels: {shares}"),
+        _line(f"  values: {decided['values']}", "the pixel value of each class"),
+        *([f"  ignore_index: {ignored}  # pixels of this value do not count"] if ignored is not None else []),
+        _line(
+            f"  size: {decided['size']}", "sizes differ, and each image keeps its own" if varying else "of all images"
+        ),
+        *(f"  # {_flat(note)}" for note in source.notes),
+        "  split: [0.8, 0.1, 0.1]  # train, val, test",
+        "  batch_size: 16",
+    ]
+    crop = [f"  - {{name: random-crop, height: {_TILE}, width: {_TILE}}}  # training sees pieces of this size"]
+    flip = ["  - {name: random-flip}  # take it out where left and right matter"]
+    recipe = _recipe(
+        title=f"Gives each pixel one of {len(labels)} classes ({len(source.files):,} images in {folder.name}).",
+        name=folder.resolve().name,
+        data=data,
+        augment=["augment:  # image and mask move together", *(crop if varying or largest > _TILE else []), *flip],
+        model=["  name: unet", "  width: 16", _line("  depth: 3", "halvings of the resolution")],
+        task="segmentation",
+        epochs=_epochs(rows, 16, most=50),
+        monitor="{metric: mean_iou, mode: max}",
+    )
+    tiles = _line(f"  tile: {_TILE}", "larger images are answered in overlapping tiles")
+    return recipe.replace("  name: segmentation\n", f"  name: segmentation\n{tiles}\n", 1)
+
+
 def _image_layout(layout: Format) -> list[str]:
     height, width = layout.size
     return [
@@ -177,6 +318,9 @@ def _image_layout(layout: Format) -> list[str]:
         _line(f"  bits: {layout.bits}", f"pixel values 0..{2**layout.bits - 1}"),
         "  split: [0.8, 0.1, 0.1]  # train, val, test",
     ]
+
+
+_TILE = 256
 
 
 def _image_batch(rows: int) -> int:

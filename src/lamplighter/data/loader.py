@@ -22,6 +22,10 @@ class Loader:
     left early goes on where it stopped when it is entered again, and so does a new loader given the same arguments and
     `load_state_dict`. A batch counts from the moment the caller gets it; batches prepared ahead do not count.
 
+    Rows of very different lengths (`lamplighter.data.token_rows.TokenRows`) are *bucketed*: each run of ``rows.bucket``
+    batches of the shuffled order is sorted by length, so that a batch holds rows of similar length and little is filled
+    up, and then the batches are shuffled. Every row comes once in an epoch; rows that fill no whole batch come last.
+
     Args:
         rows: one split.
         batch_size: rows of a batch; the last one of an epoch may be smaller.
@@ -97,7 +101,20 @@ class Loader:
         """Positions of all rows in the order of an epoch."""
         if not self.shuffle:
             return np.arange(len(self.rows))
-        return seeding.generator(self.seed, "shuffle", epoch).permutation(len(self.rows))
+        shuffled = seeding.generator(self.seed, "shuffle", epoch).permutation(len(self.rows))
+        bucket = getattr(self.rows, "bucket", 0)
+        return self._bucketed(shuffled, bucket, epoch) if bucket > 1 else shuffled
+
+    def _bucketed(self, shuffled: np.ndarray, bucket: int, epoch: int) -> np.ndarray:
+        """Batches of rows of similar length, in random order; the rows that fill no batch last."""
+        lengths: np.ndarray = self.rows.lengths  # type: ignore[attr-defined]
+        whole = len(shuffled) // self.batch_size * self.batch_size
+        run = bucket * self.batch_size
+        runs = [shuffled[start : min(start + run, whole)] for start in range(0, whole, run)]
+        alike = [rows[np.argsort(lengths[rows], kind="stable")] for rows in runs]
+        batches = np.concatenate([*alike, shuffled[:0]]).reshape(-1, self.batch_size)
+        mixed = seeding.generator(self.seed, "buckets", epoch).permutation(len(batches))
+        return np.concatenate([batches[mixed].reshape(-1), shuffled[whole:]])
 
     def state_dict(self) -> dict[str, int]:
         """Where the caller is: the epoch, and how many of its batches were handed out."""

@@ -140,14 +140,14 @@ def keys_of_table(file: TableFile, rule: SplitBy, classes: np.ndarray | None, or
     return SplitKeys(len(file), classes, times=_codes(_times(file, rule.column, order)))
 
 
-def keys_of_paths(paths: Sequence[Path], root: Path, rule: SplitByPath, classes: np.ndarray) -> SplitKeys:
+def keys_of_paths(paths: Sequence[Path], root: Path, rule: SplitByPath, classes: np.ndarray | None) -> SplitKeys:
     """What the paths of images say about dividing them.
 
     Args:
         paths: of the images.
         root: the folder that they are below.
         rule: of the recipe.
-        classes: (images,).
+        classes: (images,); None where images have no class of their own.
 
     Raises:
         DataError: the pattern is no regular expression, or finds nothing in a path.

@@ -118,7 +118,110 @@ _REGRESSION = {
 }
 
 
-WORDS: dict[str, dict[str, Meaning]] = {"classification": _CLASSIFICATION, "regression": _REGRESSION}
+_SEGMENTATION = {
+    "mean_iou": Meaning(
+        "Mean IoU",
+        "Of the pixels that are a class or were given it, the share that is both, averaged over the classes.",
+        "percent",
+    ),
+    "dice": Meaning(
+        "Dice",
+        "The same question with what is both counted twice: higher than the IoU, and equal to the F1 of pixels.",
+        "percent",
+    ),
+    "pixel_accuracy": Meaning(
+        "Pixel accuracy",
+        "Share of pixels whose class is right. High where most pixels are background, so look at the IoU too.",
+        "percent",
+    ),
+    "loss": Meaning(
+        "Log-loss of a pixel",
+        "How surprised the model is by the right class of a pixel: 0 is perfect, being sure and wrong costs most.",
+        "fraction",
+    ),
+}
+_TAGGING = {
+    "entity_f1": Meaning(
+        "F1 of entities",
+        "Low when entities are missed, made up, or end at the wrong word; type and both ends must be right. 1 is perfect.",
+        "fraction",
+    ),
+    "entity_precision": Meaning(
+        "Precision of entities",
+        "Of the entities that the model marked, the share that is right: how far a mark can be trusted.",
+        "percent",
+    ),
+    "entity_recall": Meaning("Recall of entities", "Of the true entities, the share that was found.", "percent"),
+    "token_accuracy": Meaning(
+        "Right words",
+        "Share of words whose tag is right. High where most words are outside of entities, so look at the F1 too.",
+        "percent",
+    ),
+    "loss": Meaning(
+        "Log-loss of a word",
+        "How surprised the model is by the right tag of a word: 0 is perfect, being sure and wrong costs most.",
+        "fraction",
+    ),
+}
+_PERPLEXITY = Meaning(
+    "Perplexity",
+    "Among how many equally likely tokens the model might as well have chosen: 1 is certainty, lower is better.",
+)
+_TOKEN_LOSS = Meaning(
+    "Loss",
+    "How surprised the model is by a true token (mean of -log p): 0 is perfect. Perplexity is e to the power of it.",
+    "fraction",
+)
+_LANGUAGE = {
+    "perplexity": _PERPLEXITY,
+    "bits_per_byte": Meaning(
+        "Bits per byte",
+        "How many bits each byte of text would cost if it were compressed with this model. Compares models whatever "
+        "their tokens are, which perplexity does not.",
+        "fraction",
+    ),
+    "accuracy": Meaning("Token accuracy", "Share of tokens that the model holds likeliest and that are true.", "percent"),
+    "loss": _TOKEN_LOSS,
+}
+_MASKED = {
+    "accuracy": Meaning(
+        "Accuracy at hidden tokens",
+        "Share of hidden tokens for which the likeliest one is the true one. The most frequent token is the bar.",
+        "percent",
+    ),
+    "perplexity": Meaning(
+        "Perplexity of hidden tokens",
+        "Among how many equally likely tokens the model might as well have chosen, with the others in sight.",
+    ),
+    "pseudo_perplexity": Meaning(
+        "Pseudo-perplexity", "The same with every token hidden once, alone: how natural the texts are to the model."
+    ),
+    "loss": _TOKEN_LOSS,
+}
+_WRITTEN = {
+    "exact_match": Meaning("Exact match", "Share of rows whose text is written exactly as wanted.", "percent"),
+    "bleu": Meaning(
+        "BLEU",
+        "How many sequences of one to four words also stand in the wanted text, 1 for all; too short texts lose.",
+        "fraction",
+    ),
+    "accuracy": Meaning(
+        "Token accuracy",
+        "Share of tokens that are right when all tokens before them are given as they should be.",
+        "percent",
+    ),
+    "perplexity": _PERPLEXITY,
+    "loss": _TOKEN_LOSS,
+}
+WORDS: dict[str, dict[str, Meaning]] = {
+    "language-model": _LANGUAGE,
+    "masked-lm": _MASKED,
+    "seq2seq": _WRITTEN,
+    "tagging": _TAGGING,
+    "classification": _CLASSIFICATION,
+    "regression": _REGRESSION,
+    "segmentation": _SEGMENTATION,
+}
 """Kind of answer -> its metrics, the most telling first."""
 
 

@@ -34,7 +34,8 @@ class Judged:
         validation: outputs of the validation rows.
         threshold: of two classes, the probability from which the positive one is answered; None: the likelier one is.
         positive: index of the positive class.
-        extra: what the task has to show besides its outputs (`lamplighter.tasks.base.Task.shown`).
+        extra: ``positions`` of the N rows within the split, and what the task has to show besides its outputs
+            (`lamplighter.tasks.base.Task.shown`).
     """
 
     outputs: dict[str, np.ndarray]
@@ -84,6 +85,11 @@ def of_numbers(judged: Judged) -> View:
 VIEWS: dict[str, str] = {
     "classification": f"{__name__}:of_classes",
     "regression": f"{__name__}:of_numbers",
+    "tagging": "lamplighter.evaluate.tagged:tagged",
+    "language-model": "lamplighter.evaluate.written:written",
+    "masked-lm": "lamplighter.evaluate.written:written",
+    "seq2seq": "lamplighter.evaluate.written:written",
+    "segmentation": "lamplighter.evaluate.segmented:segmented",
 }
 """Kind of answer -> function from `Judged` to a view: ``links`` (anchor, words) of its sections, ``template`` that
 shows them, ``lead`` (a sentence beside the main score; optional), ``slices`` (see `sliced`; optional), and whatever the

@@ -111,3 +111,26 @@ def _tail(y: Tensor) -> Tail:
     if robust == 0:
         return Tail(0.0, 1.0)
     return Tail(float((distance > FAR * robust).double().mean()), float(robust / deviation))
+
+
+def for_pixels(name: str, labels: Sequence[str], counts: Sequence[int] | None) -> list[str]:
+    """Why cross-entropy and Dice together, and what to know when a class is hardly to be seen.
+
+    Args:
+        name: of the target.
+        labels: its classes.
+        counts: training pixels of each; None when they are not known.
+
+    >>> for_pixels("mask", ["ground", "road"], [99_000, 1_000])[1]
+    "'road' has 1.0% of the training pixels: look at its IoU in the report, not at pixel_accuracy"
+    """
+    cross_entropy = "binary cross-entropy" if len(labels) == 2 else "cross-entropy"
+    notes = [f"loss: {cross_entropy} + Dice, because '{name}' gives each pixel one of {len(labels)} classes"]
+    if counts is not None and max(counts) > 0 and max(counts) >= UNEVEN * min(counts):
+        rare = counts.index(min(counts))
+        share = counts[rare] / sum(counts)
+        notes.append(
+            f"'{labels[rare]}' has {share:.1%} of the training pixels: look at its IoU in the report, not at "
+            "pixel_accuracy"
+        )
+    return notes

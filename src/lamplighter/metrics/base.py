@@ -12,8 +12,9 @@ from lamplighter.core.errors import DataError
 from lamplighter.metrics import confusion as cm
 from lamplighter.metrics.calibration import softmax
 from lamplighter.metrics.streaming import ConfusionStream, RowStream, Stream, SumStream, Total
+from lamplighter.metrics.tags import tag_lists
 
-Takes = Literal["labels", "probabilities", "scores", "values", "rankings", "masks", "tags"]
+Takes = Literal["labels", "probabilities", "scores", "values", "rankings", "masks", "tags", "texts"]
 """What a metric compares, predictions first:
 
 * ``labels``: class indices (N,) and true ones (N,).
@@ -21,8 +22,10 @@ Takes = Literal["labels", "probabilities", "scores", "values", "rankings", "mask
 * ``scores``: (N, K), or (N,) for a yes-or-no question, on any monotone scale, and true class indices (N,).
 * ``values``: (N, T) or (N,) numbers and true ones of the same shape, NaN for a blank.
 * ``rankings``: scores (Q, D) of D documents for Q queries, and their relevance (Q, D), NaN where there is none.
-* ``masks``: class indices (N, ...) of pixels and true ones.
+* ``masks``: class indices (N, ...) of pixels and true ones; or, the pixels of each image counted, confusion matrices
+  (N, K, K) and their row sums (N, K).
 * ``tags``: a list of sentences, each a list of tags such as ``B-PER``, and the true ones.
+* ``texts``: a list of texts and the true ones.
 """
 
 
@@ -127,13 +130,15 @@ class MeanMetric(SumMetric):
         return float(rows.mean()) if len(rows) else float("nan")
 
 
-def inputs(takes: Takes, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def inputs(takes: Takes, outputs: dict[str, np.ndarray], labels: Sequence[str] = ()) -> tuple[Any, Any]:
     """Predictions and truth for a metric, out of what a task's ``evaluate`` gave for a split.
 
     Args:
         takes: of the metric.
         outputs: ``logits`` or ``probabilities`` (N, K) with ``y`` (N,), or ``value`` with ``y``; ``answers`` (N,) when
-            the classes answered are not simply the most probable ones.
+            the classes answered are not simply the most probable ones; or ``confusion`` (N, K, K), counts of pixels;
+            or ``predicted`` and ``y`` (N, M), the tag of each word, -1 behind the last.
+        labels: names of the tags.
 
     Raises:
         DataError: these outputs are not what the metric compares.
@@ -150,5 +155,12 @@ def inputs(takes: Takes, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np
             return (softmax(likely) if "logits" in outputs else likely), outputs["y"]
     if takes == "values" and "value" in outputs:
         return outputs["value"], outputs["y"]
+    if takes == "masks" and "confusion" in outputs:
+        return outputs["confusion"], outputs["confusion"].sum(axis=2)
+    if takes in ("tags", "labels") and "predicted" in outputs and labels:
+        known = outputs["y"] >= 0
+        if takes == "labels":
+            return outputs["predicted"][known], outputs["y"][known]
+        return tag_lists(outputs["predicted"], outputs["y"], labels)
     given = "class probabilities" if likely is not None else "numbers" if "value" in outputs else ", ".join(outputs)
     raise DataError(f"it takes {takes}, and this task gives {given}")

@@ -91,21 +91,36 @@ def dice_of_images(
 ) -> np.ndarray:
     """(N,) `mean_dice` of each image; 1 for an image in which none of the classes occurs, as nothing was missed.
 
-    Arguments as in `mask_confusion` and `mean_iou`.
+    Arguments as in `mask_confusion` and `mean_iou`; or confusion matrices (N, K, K) with their row sums (N, K).
 
     >>> y = np.array([[[0, 1], [0, 1]], [[0, 0], [0, 0]]])
     >>> dice_of_images(np.array([[[0, 0], [0, 1]], [[0, 0], [0, 0]]]), y, without=(0,)).round(4).tolist()
     [0.6667, 1.0]
     """
     predicted, y = np.asarray(predicted), np.asarray(y)
-    if predicted.shape != y.shape:
-        raise DataError(f"predicted masks of shape {predicted.shape} do not fit true ones of shape {y.shape}")
-    known = known_classes(predicted, y, ignore_index)
-    each = [
-        mean_dice(mask_confusion(own, true, known, ignore_index), [k for k in without if k < known])
-        for own, true in zip(predicted, y)
-    ]
+    if are_counts(predicted, y):
+        matrices, known = without_ignored(predicted, ignore_index), predicted.shape[1]
+    else:
+        if predicted.shape != y.shape:
+            raise DataError(f"predicted masks of shape {predicted.shape} do not fit true ones of shape {y.shape}")
+        known = known_classes(predicted, y, ignore_index)
+        matrices = np.array([mask_confusion(own, true, known, ignore_index) for own, true in zip(predicted, y)])
+    each = [mean_dice(matrix, [k for k in without if k < known]) for matrix in matrices]
     return np.nan_to_num(np.array(each), nan=1.0)
+
+
+def are_counts(predicted: np.ndarray, y: np.ndarray) -> bool:
+    """Whether these are confusion matrices (N, K, K) with their row sums (N, K) rather than two masks of one shape."""
+    return predicted.ndim == 3 and y.ndim == 2 and predicted.shape == (*y.shape, y.shape[1])
+
+
+def without_ignored(matrices: np.ndarray, ignore_index: int | None) -> np.ndarray:
+    """Confusion matrices (N, K, K) in which pixels of one true class count nowhere."""
+    if ignore_index is None or not 0 <= ignore_index < matrices.shape[1]:
+        return matrices
+    kept = matrices.copy()
+    kept[:, ignore_index] = 0
+    return kept
 
 
 def known_classes(predicted: np.ndarray, y: np.ndarray, ignore_index: int | None) -> int:

@@ -22,6 +22,8 @@ class _Overlap(ConfusionMetric):
 
     def count(self, predicted: Any, y: Any) -> np.ndarray:
         predicted, y = np.asarray(predicted), np.asarray(y)
+        if masks.are_counts(predicted, y):
+            return masks.without_ignored(predicted, self.ignore_index).sum(axis=0)
         known = masks.known_classes(predicted, y, self.ignore_index) if predicted.shape == y.shape else 0
         return masks.mask_confusion(predicted, y, known, self.ignore_index)
 

@@ -115,6 +115,13 @@ def entity_f1(counts: dict[str, np.ndarray], average: Literal["micro", "macro", 
     return _averaged(counts, average, predicted=0.5, actual=0.5)
 
 
+def tag_lists(predicted: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
+    """Tags of each sentence, predicted and true, as `lamplighter.metrics.tags` takes them."""
+    names = np.array(labels, dtype=object)
+    pairs = [(names[own[true >= 0]].tolist(), names[true[true >= 0]].tolist()) for own, true in zip(predicted, y)]
+    return [own for own, _ in pairs], [true for _, true in pairs]
+
+
 def _parted(tag: str, position: int, scheme: Scheme) -> tuple[str, str]:
     """Prefix and type; a bare prefix has the type ``_``."""
     prefix, _, kind = tag.partition("-")

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
 from lamplighter.bundle.manifest import Manifest
+from lamplighter.bundle.runtime import kinds
 from lamplighter.bundle.runtime.reference import Reference
 from lamplighter.core import registry
 from lamplighter.core.recipe import Component
@@ -78,7 +79,7 @@ class Monitor:
         self.manifest, self.settings, self.store = manifest, settings, store
         self.started = clock()
         self._clock = clock
-        self._widths = (len(manifest.features), len(manifest.output.labels) or len(manifest.output.targets))
+        self._widths = (len(manifest.features), len(kinds.of(manifest.output).columns))
         baseline = Baseline.from_reference(reference, manifest.features, manifest.output)
         facts: dict[str, Any] = {"seed": 0}
         detectors = build_detectors(settings.detectors)

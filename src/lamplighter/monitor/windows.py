@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamplighter.bundle.manifest import Manifest
+from lamplighter.bundle.runtime import kinds
 from lamplighter.core.recipe import Monitor as Settings
 from lamplighter.monitor.alerts import DRIFT, describe, transition
 from lamplighter.monitor.drift.baseline import Baseline, predictions
@@ -119,7 +120,7 @@ class Windows:
         """Stored rows as the columns of the baseline."""
         output = self._manifest.output
         features = _matrix([row["features"] for row in rows], len(self._manifest.features))
-        scores = _matrix([row["scores"] for row in rows], len(output.labels) or len(output.targets))
+        scores = _matrix([row["scores"] for row in rows], len(kinds.of(output).columns))
         return np.column_stack([features, predictions(scores, output)])
 
     def _window_row(self, rows: list[Row], verdict: Verdict, current: np.ndarray) -> Row:

@@ -63,7 +63,8 @@ def build_task(
         callbacks: that will follow its training besides those of the recipe.
     """
     facts = {**source.signature.facts(), "seed": recipe.seed, "splits": source.splits, **_statistics(source)}
-    facts |= {"rows": source.split, "augmented": _changes_batches(recipe, callbacks)}
+    facts["tokenizer"] = getattr(source, "tokenizer", None)
+    facts |= {"rows": source.split, "augmented": _changes_batches(recipe, callbacks), "tokenizer": _tokenizer(source)}
     if recipe.model.name == "own" and module is None:
         raise RunError(_GONE)
     facts["module"] = module
@@ -148,6 +149,11 @@ def _open_finished(recipe: Recipe, source: Source, path: str) -> FinishedRun:
     return FinishedRun(path, task, digest, lambda: evaluate(task, source.split("val"), rows, torch.device("cpu"))[0])
 
 
+def _tokenizer(source: Source) -> Any:
+    """What makes ids of the data's texts; None for other data."""
+    return next((step.encoder for step in source.preprocessing.steps if hasattr(step, "encoder")), None)
+
+
 def _statistics(source: Source) -> dict[str, Any]:
     """What the training split says of inputs and targets, None where that is not known."""
     facts: dict[str, Any] = dict.fromkeys(("input_statistics", "target_statistics", "class_counts", "tails"))
@@ -155,7 +161,8 @@ def _statistics(source: Source) -> dict[str, Any]:
         facts["input_statistics"] = source.statistics().get(source.signature.tensors[0].name)
     y = targets_of(source.split("train"))
     if source.signature.labels:
-        facts["class_counts"] = _class_counts(y, len(source.signature.labels))
+        counts = source.class_counts() if hasattr(source, "class_counts") else None
+        facts["class_counts"] = counts or _class_counts(y, len(source.signature.labels))
         return facts
     if hasattr(source, "target_statistics"):
         facts["target_statistics"] = source.target_statistics()
@@ -166,8 +173,9 @@ def _statistics(source: Source) -> dict[str, Any]:
 
 
 def _class_counts(y: Tensor | None, classes: int) -> tuple[int, ...] | None:
-    """Rows of each class; rows without a label, and labels out of range, which `check_targets` names, left out."""
-    if y is None or y.is_floating_point() or y.dim() != 1:
+    """Rows (pixels, words) of each class; those without a label, or out of range, which `check_targets` names, left
+    out."""
+    if y is None or y.is_floating_point():
         return None
     return tuple(torch.bincount(y[(y >= 0) & (y < classes)], minlength=classes).tolist())
 

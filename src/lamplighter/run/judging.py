@@ -91,6 +91,7 @@ def conclude(
     from lamplighter.evaluate import overfitting
     from lamplighter.evaluate.comparison import compare
     from lamplighter.evaluate.report import write_report
+    from lamplighter.evaluate.written import lines
 
     rows = 2 * recipe.data.batch_size
     val, _ = evaluate(task, source.split("val"), rows, device, stop=stop)
@@ -113,6 +114,7 @@ def conclude(
     plain = {split: {name: score.model_dump() for name, score in each.items()} for split, each in scores.items()}
     files.write_json(folder / "scores.json", {**found, **plain})
     if judge:
+        shown = task.shown(source)
         write_report(
             folder / "report.html",
             recipe=recipe.to_dict(),
@@ -128,8 +130,8 @@ def conclude(
             comparison=comparison,
             fitted=fitted,
             kind=task.kind,
-            extra=task.shown(source),
+            extra={"positions": positions, **shown},
         )
-        said = [*(comparison.lines() if comparison else []), *(fitted.lines() if fitted else [])]
+        said = [*(comparison.lines() if comparison else []), *(fitted.lines() if fitted else []), *lines(shown)]
         for line in [*said, f"report: {folder / 'report.html'}"]:
             progress.message(line)

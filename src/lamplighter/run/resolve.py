@@ -12,7 +12,6 @@ from lamplighter.core import files, registry
 from lamplighter.core.errors import DataError, RecipeError, TrainingError
 from lamplighter.core.recipe import Component, Monitored, Recipe, Train
 from lamplighter.data.source import Batch, Source
-from lamplighter.metrics.base import inputs
 from lamplighter.run.build import make_trainer, targets_of
 from lamplighter.tasks.base import Task
 from lamplighter.train import lr_auto, memory, precision, rng
@@ -126,7 +125,7 @@ def _check_judging(recipe: Recipe, source: Source, task: Task, batch: Batch) -> 
     task.train(training)
     for position, metric in enumerate(task.extra_metrics):
         try:
-            inputs(metric.takes, outputs)
+            task.metric_inputs(metric.takes, outputs)
         except DataError as error:
             name = recipe.train.metrics[position].name
             raise RecipeError([f"train.metrics.{position}: '{name}' is no metric of this task: {error}"]) from None

@@ -53,7 +53,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
 
 def parse_rows(body: bytes, headers: Mapping[bytes, bytes], signature: Signature) -> list[Any]:
-    """Rows in the form ``Bundle.preprocess`` takes: dicts, or encoded image bytes, or arrays.
+    """Rows in the form ``Bundle.preprocess`` takes: dicts, texts, encoded image bytes, or arrays.
 
     Raises:
         RequestError: 400 broken JSON or form, 415 a media type this model does not take.
@@ -62,11 +62,15 @@ def parse_rows(body: bytes, headers: Mapping[bytes, bytes], signature: Signature
     media_type = _text(headers.get(b"content-type", b"application/octet-stream")).partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
         return _json_rows(parse_json(body), signature)
+    if media_type == "text/plain" and text_column(signature) is not None:
+        return [_plain_text(body, headers[b"content-type"])]
     upload = media_type.startswith("image/") or media_type in ("application/octet-stream", "multipart/form-data")
     if not upload:
         raise RequestError(
             f"Content-Type {media_type} is not supported; send application/json with"
-            ' {"rows": [...]}' + (", or an image upload" if image_column(signature) else ""),
+            ' {"rows": [...]}'
+            + (", or an image upload" if image_column(signature) else "")
+            + (", or one text as text/plain" if text_column(signature) else ""),
             415,
         )
     column = image_column(signature)
@@ -100,6 +104,24 @@ def image_column(signature: Signature) -> Column | None:
     """The input of a model that takes one image for each row, else ``None``."""
     only = signature.inputs[0] if len(signature.inputs) == 1 else None
     return only if only is not None and only.kind == "image" else None
+
+
+def text_column(signature: Signature) -> Column | None:
+    """The input of a model that takes one text for each row, else ``None``."""
+    only = signature.inputs[0] if len(signature.inputs) == 1 else None
+    return only if only is not None and only.kind == "text" else None
+
+
+def _plain_text(body: bytes, content_type: bytes) -> str:
+    """The whole body is one text."""
+    parameters = _text(content_type).lower().split(";")[1:]
+    charset = next((p.partition("=")[2].strip(' "') for p in parameters if p.strip().startswith("charset=")), "utf-8")
+    try:
+        return body.decode(charset)
+    except LookupError:
+        raise RequestError(f"charset {charset[:40]} is unknown here; send utf-8", 415) from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the body is not {charset} text: {error.reason} at byte {error.start}", 400) from None
 
 
 def _json_rows(content: Any, signature: Signature) -> list[Any]:

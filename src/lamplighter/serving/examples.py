@@ -7,13 +7,15 @@ import shlex
 from typing import Any
 
 from lamplighter.core.signature import Column
-from lamplighter.serving.bodies import image_column
+from lamplighter.serving.bodies import image_column, text_column
 from lamplighter.serving.model import ServedModel
 
 
 def row(model: ServedModel) -> Any:
     """One row a client could send. Numbers are medians of the reference data where the bundle has them."""
     medians = _medians(model)
+    if model.manifest.output.kind == "tagging":
+        return {model.signature.inputs[0].name: ["Ada", "Lovelace", "lived", "in", "London", "."]}
     return {column.name: _value(column, medians) for column in model.signature.inputs}
 
 
@@ -36,6 +38,13 @@ def curls(model: ServedModel, url: str) -> list[tuple[str, str]]:
         )
     else:
         commands.append(("Predict rows", _post(predict, {"rows": [row(model)]})))
+        if text_column(model.signature) is not None:
+            commands.append(
+                (
+                    "Predict a text file",
+                    f"curl -H 'Content-Type: text/plain' --data-binary @text.txt {shlex.quote(predict)}",
+                )
+            )
     if model.monitor is not None:
         commands.append(("Tell what turned out to be true", _post(f"{url}/v1/feedback", feedback(model))))
     return commands
@@ -70,6 +79,8 @@ def _value(column: Column, medians: dict[str, float]) -> Any:
         return _zeros(column.shape)
     if column.kind == "numeric":
         return float(f"{medians.get(column.name, 1.0):.6g}")
+    if column.kind == "text":
+        return "A text as people write it."
     return {"boolean": True, "date": "2024-01-31"}.get(column.kind, "text")
 
 

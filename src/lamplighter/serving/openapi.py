@@ -6,7 +6,7 @@ from typing import Any
 
 from lamplighter.core.signature import Column
 from lamplighter.serving import examples
-from lamplighter.serving.bodies import image_column
+from lamplighter.serving.bodies import image_column, text_column
 from lamplighter.serving.model import ServedModel
 
 _ERRORS = {
@@ -40,7 +40,10 @@ FEEDBACK_ITEM = {
     "additionalProperties": False,
     "properties": {
         "id": {"type": "string", "description": "of a prediction"},
-        "label": {"type": "string", "description": "true class, for classification"},
+        "label": {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "description": "true class, for classification; the tag of each word, for tagging",
+        },
         "value": {"type": "number", "description": "true number, for regression"},
         "values": {
             "type": "object",
@@ -85,6 +88,8 @@ def _request(model: ServedModel) -> dict[str, Any]:
         "required": [column.name for column in columns if column.required],
         "properties": {column.name: _column(column) for column in columns},
     }
+    if text_column(model.signature) is not None:
+        row_schema = {"anyOf": [row_schema, _kind(columns[0])]}
     schema = {
         "type": "object",
         "required": ["rows"],
@@ -97,6 +102,8 @@ def _request(model: ServedModel) -> dict[str, Any]:
         files = {"type": "array", "items": {"type": "string", "format": "binary"}}
         content |= {"image/*": binary, "application/octet-stream": binary}
         content["multipart/form-data"] = {"schema": {"type": "object", "properties": {"file": files}}}
+    if text_column(model.signature) is not None:
+        content["text/plain"] = {"schema": {"type": "string", "description": "one text, the whole body"}}
     return content
 
 
@@ -127,6 +134,17 @@ def _kind(column: Column) -> dict[str, Any]:
     return {"type": "string"}
 
 
+def _written(kind: str) -> dict[str, Any]:
+    """What answers of models that write have besides a text and its confidence."""
+    if kind == "masked-lm":
+        fill = {"type": "object", "properties": {"token": {"type": "string"}, "probability": {"type": "number"}}}
+        return {"fills": {"type": "array", "items": {"type": "array", "items": fill}}}
+    tokens = {"tokens": {"type": "integer", "description": "how many were written"}}
+    if kind == "seq2seq":
+        return tokens
+    return {**tokens, "continuation": {"type": "string"}, "perplexity": {"type": ["number", "null"]}}
+
+
 def _answer(model: ServedModel) -> dict[str, Any]:
     number = {"type": "number"}
     output = model.manifest.output
@@ -135,6 +153,22 @@ def _answer(model: ServedModel) -> dict[str, Any]:
         labels = list(output.labels)
         by_label = {"type": "object", "properties": dict.fromkeys(labels, number)}
         properties |= {"label": {"type": "string", "enum": labels}, "confidence": number, "probabilities": by_label}
+    elif output.kind == "segmentation":
+        by_label = {"type": "object", "properties": dict.fromkeys(output.labels, number)}
+        png = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}
+        mask = {**png, "description": "class indices, at the size of the image that was sent"}
+        properties |= {"mask": mask, "shares": by_label, "confidence": number}
+    elif output.kind == "tagging":
+        text, whole = {"type": "string"}, {"type": "integer"}
+        entity = {"type": text, "start": whole, "end": whole, "text": text, "confidence": number}
+        properties |= {
+            "words": {"type": "array", "items": text},
+            "tags": {"type": "array", "items": {"type": "string", "enum": list(output.labels)}},
+            "confidences": {"type": "array", "items": number},
+            "entities": {"type": "array", "items": {"type": "object", "properties": entity}},
+        }
+    elif output.kind in ("language-model", "masked-lm", "seq2seq"):
+        properties |= {"text": {"type": "string"}, "confidence": number, **_written(output.kind)}
     elif len(output.targets) == 1:
         properties["value"] = number
     else:

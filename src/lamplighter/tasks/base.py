@@ -15,7 +15,7 @@ from lamplighter.core.export_spec import AnswerKind, ExportSpec
 from lamplighter.data.source import Batch, Source
 from lamplighter.losses.criterion import full_precision as full_precision
 from lamplighter.metrics import bootstrap
-from lamplighter.metrics.base import Metric, inputs
+from lamplighter.metrics.base import Metric, Takes, inputs
 from lamplighter.metrics.score import Score
 
 
@@ -91,6 +91,14 @@ class Task(nn.Module):
         """`metrics` with number of rows and 95% interval, for the final report."""
         raise NotImplementedError
 
+    def metric_inputs(self, takes: Takes, outputs: dict[str, np.ndarray]) -> tuple[Any, Any]:
+        """Predictions and truth as a metric of the recipe takes them, out of the results of `evaluate`.
+
+        Raises:
+            DataError: this task has nothing of the kind.
+        """
+        return inputs(takes, outputs)
+
     def compared(self) -> dict[str, Task]:
         """Other tasks that the report judges on the same test rows beside this one: members, a teacher."""
         return {}
@@ -110,14 +118,17 @@ class Task(nn.Module):
 
 def every_metric(task: Task, outputs: dict[str, np.ndarray]) -> dict[str, float]:
     """`Task.metrics`, and those that the recipe adds."""
-    extra = {each.key: each.compute(*inputs(each.takes, outputs)) for each in task.extra_metrics}
+    extra = {each.key: each.compute(*task.metric_inputs(each.takes, outputs)) for each in task.extra_metrics}
     return {**task.metrics(outputs), **extra}
 
 
 def every_score(task: Task, outputs: dict[str, np.ndarray]) -> dict[str, Score]:
     """`Task.scores`, and those that the recipe adds; numbers that are not defined are left out."""
     seed = int(getattr(task, "seed", 0))
-    extra = {each.key: bootstrap.score(each, *inputs(each.takes, outputs), seed=seed) for each in task.extra_metrics}
+    extra = {
+        each.key: bootstrap.score(each, *task.metric_inputs(each.takes, outputs), seed=seed)
+        for each in task.extra_metrics
+    }
     return {**task.scores(outputs), **{name: score for name, score in extra.items() if score is not None}}
 
 

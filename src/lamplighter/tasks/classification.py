@@ -26,6 +26,9 @@ from lamplighter.nn.exported import ExportedNetwork
 from lamplighter.nn.input_norm import InputNorm
 from lamplighter.tasks.base import Loss, Task, for_export, full_precision, target_present
 
+_OTHER_TASKS = {"mask": "segmentation", "tags": "tagging", "tokens": "language-model", "text": "seq2seq"}
+"""What fits another kind of target."""
+
 
 class Classification(Task):
     """Trains a network to give each row one of the target's classes.
@@ -69,8 +72,9 @@ class Classification(Task):
         positive: str | None = None,
     ) -> None:
         super().__init__()
-        if len(signature.labels) < 2:
+        if len(signature.labels) < 2 or signature.targets[0].kind != "category":
             raise DataError(_why_not(signature))
+        self._check_inputs(signature)
         self.classes = len(signature.labels)
         self.positive = _index_of(positive, signature.labels)
         self.norm: nn.Module = InputNorm(*input_statistics) if input_statistics else nn.Identity()
@@ -83,12 +87,17 @@ class Classification(Task):
         self.loss = _smoothed(Component(name="cross-entropy") if loss == "auto" else loss, label_smoothing)
         self.class_weights = resolve_weights(class_weights, class_counts, self.classes)
         if self.class_weights is not None:
-            _check_weighable(self.loss)
+            check_weighable(self.loss)
         self.criterion = self._criterion(class_counts)
 
     def step(self, batch: Batch) -> Iterator[Loss]:
-        value, weight = self.loss_of(self.model(self.norm(batch["x"])), batch["y"])
+        value, weight = self.loss_of(self.logits_of(batch), batch["y"])
         yield Loss(value, weight)
+
+    def logits_of(self, batch: Batch) -> Tensor:
+        """(N, classes)."""
+        logits: Tensor = self.model(self.norm(batch["x"]))
+        return logits
 
     def loss_of(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The criterion's mean over the rows that have a label, and what these weigh."""
@@ -103,7 +112,7 @@ class Classification(Task):
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """``logits`` (N, classes) float32 and ``y`` (N,) of the rows that have a label."""
-        logits = self.model(self.norm(batch["x"]))
+        logits = self.logits_of(batch)
         self._check_shape(logits)
         labelled = target_present(batch["y"])
         return {"logits": full_precision(logits)[labelled], "y": batch["y"][labelled]}
@@ -138,6 +147,11 @@ class Classification(Task):
         outputs = ("logits", "embedding") if network.embeds else ("logits",)
         return ExportSpec(for_export(network), "classification", outputs)
 
+    def _check_inputs(self, signature: Signature) -> None:
+        """Raises DataError: the data's tensors are not those that `logits_of` takes."""
+        if signature.vocabulary is not None:
+            raise DataError("this data has texts; use task: {name: text-classification}")
+
     def _criterion(self, counts: Sequence[int] | None) -> Criterion:
         takes: tuple[Takes, ...] = ("classes", "binary") if self.classes == 2 else ("classes",)
         facts = {"class_weights": self.class_weights, "class_counts": counts, "num_classes": self.classes}
@@ -171,7 +185,8 @@ def _smoothed(loss: Component, label_smoothing: float) -> Component:
     return loss.replace(label_smoothing=label_smoothing)
 
 
-def _check_weighable(loss: Component) -> None:
+def check_weighable(loss: Component) -> None:
+    """Raises RecipeError: the loss takes no class weights."""
     component = get("loss", loss.name)
     if "class_weights" not in parameters_from_data(component):
         known = schema("loss", loss.name).model_fields
@@ -190,6 +205,7 @@ def _why_not(signature: Signature) -> str:
     names = ", ".join(f"'{target.name}' ({target.kind})" for target in signature.targets)
     if len(signature.targets) > 1:
         return f"task classification takes one target, this data has {names}; name one of them in data"
-    if signature.labels:
+    if len(signature.labels) == 1:
         return f"target '{signature.targets[0].name}' has the single class '{signature.labels[0]}'; two are needed"
-    return f"task classification needs a target with classes, this data has {names}; use task: {{name: regression}}"
+    fitting = _OTHER_TASKS.get(signature.targets[0].kind, "regression")
+    return f"task classification needs a target with classes, this data has {names}; use task: {{name: {fitting}}}"

@@ -128,3 +128,30 @@ def test_another_opset_than_asked_for_is_noticed(written: Any) -> None:
     other.opset_import[0].version = 19
     with pytest.raises(BundleError, match="opset 19 instead of 20"):
         onnx_format._check(other, TOKENS, ("logits",))
+
+
+class Collides(nn.Module):
+    """A layer named like an output of the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.embedding(tokens) * mask.unsqueeze(-1)
+        return self.head(embedding.mean(1)), embedding.mean(1)
+
+
+def test_a_layer_named_like_an_output_gives_way(tmp_path: Path) -> None:
+    import numpy as np
+    import onnxruntime
+
+    module = Collides().eval()
+    wanted = ExportSpec(module, "classification", ("logits", "embedding"))
+    onnx_format.write(wanted, tmp_path, example(), TOKENS)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    tokens, mask = example(4)
+    found = session.run(["logits", "embedding"], {"tokens": tokens.numpy(), "mask": mask.numpy()})
+    for got, own in zip(found, module(tokens, mask)):
+        np.testing.assert_allclose(got, own.detach().numpy(), atol=1e-6)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lamplighter.core.errors import DataError
-from lamplighter.data.tables.reading import iter_rows, read_table
+from lamplighter.data.tables.reading import iter_rows, join, read_table
 
 
 def _write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -119,3 +119,34 @@ def test_a_saved_pandas_index_is_no_column(tmp_path: Path) -> None:
     path.write_text(",x,y\n4,1.5,a\n9,2.5,b\n")
     assert read_table(path).columns == {"x": ["1.5", "2.5"], "y": ["a", "b"]}
     assert list(iter_rows(path, {"x": "numeric"})) == [{"x": 1.5, "y": "a"}, {"x": 2.5, "y": "b"}]
+
+
+def test_json_lines_are_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1.5, "b": " x "}\n\n{"b": "NA", "c": [1]}\n', encoding="utf-8")
+    file = read_table(path)
+    assert file.columns == {"a": [1.5, None], "b": ["x", None], "c": [None, [1]]}
+    assert file.where(1) == f"{path}:3" and file.dialect is None
+    assert list(iter_rows(path)) == [{"a": 1.5, "b": "x", "c": None}, {"a": None, "b": None, "c": [1]}]
+
+
+def test_texts_are_kept_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('text,label\n"  NA ",?\n-,b\n"  ",c\n')
+    file = read_table(path, verbatim=("text",))
+    assert file.columns == {"text": ["  NA ", "-", None], "label": [None, "b", "c"]}
+    assert [row["text"] for row in iter_rows(path, verbatim=("text",))] == ["  NA ", "-", None]
+
+
+def test_joined_tables_name_the_file_of_each_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y,more\n1,2,3\n4,5,6\n")
+    (tmp_path / "b.jsonl").write_text('{"y": 8, "x": 7}\n')
+    both = join([read_table(tmp_path / "a.csv"), read_table(tmp_path / "b.jsonl")])
+    assert both.columns == {"x": ["1", "4", 7], "y": ["2", "5", 8]}
+    assert [both.where(row) for row in range(3)] == [
+        f"{tmp_path / 'a.csv'}:2",
+        f"{tmp_path / 'a.csv'}:3",
+        f"{tmp_path / 'b.jsonl'}:1",
+    ]
+    chosen = both.select([2, 1])
+    assert chosen.where(0) == f"{tmp_path / 'b.jsonl'}:1" and chosen.columns["x"] == [7, "4"]

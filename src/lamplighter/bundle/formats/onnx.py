@@ -18,6 +18,7 @@ from lamplighter.core.signature import Signature
 OPSET = 20
 """What torch's exporter writes without converting; read by ONNX Runtime 1.17 and later."""
 FILE = "model.onnx"
+_OUTPUT = "output of the network: "
 
 
 def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature: Signature) -> str:
@@ -53,7 +54,7 @@ def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature
                 example,
                 path,
                 input_names=names,
-                output_names=list(spec.outputs),
+                output_names=[_OUTPUT + name for name in spec.outputs],
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
@@ -64,10 +65,25 @@ def write(spec: ExportSpec, folder: Path, example: tuple[Tensor, ...], signature
             raise BundleError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
     model = onnx.load(path)
     _strip(model)
+    _name_outputs(model.graph, spec.outputs)
     _name_dimensions(model, signature)
     onnx.save(model, path)
     _check(model, signature, spec.outputs)
     return FILE
+
+
+def _name_outputs(graph: Any, outputs: tuple[str, ...]) -> None:
+    """Outputs by their names; a value inside that already has one (a layer called ``embedding`` makes it) gives way."""
+    names = {_OUTPUT + name: name for name in outputs} | {name: f"{name} inside" for name in outputs}
+    graphs = [graph]
+    while graphs:
+        part = graphs.pop()
+        for value in [*part.input, *part.output, *part.value_info, *part.initializer]:
+            value.name = names.get(value.name, value.name)
+        for node in part.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+            graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
 def _name_dimensions(model: Any, signature: Signature) -> None:

@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 REFERENCE = "reference.npz"
 NEEDED = (MODEL, REFERENCE)
-"""What the runtime reads; every other file is only checked."""
+"""What the runtime reads, besides the assets of preprocessing; every other file is only checked."""
 LIMIT_BYTES = 2 << 30
 """Size of one file at most, unpacked: protobuf, and so ONNX in one file, ends at 2 GiB."""
 _MANIFEST_LIMIT = 64 << 20
@@ -37,7 +37,7 @@ class _Opener(Protocol):
 
 
 def read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and the contents of the `NEEDED` files, after every file's hash was found right.
+    """The manifest and the contents of the `NEEDED` files and of its assets, after every file's hash was found right.
 
     Contents come from memory, not from the disk a second time, so what is used is what was checked. Files that the
     manifest does not list are never read.
@@ -53,7 +53,10 @@ def read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     try:
         with _opener(path) as opener:
             manifest = _read_manifest(path, opener)
-            contents = {name: _checked(path, opener, name, digest) for name, digest in manifest.files.items()}
+            kept = {*NEEDED, *manifest.assets}
+            contents = {
+                name: _checked(path, opener, name, digest, name in kept) for name, digest in manifest.files.items()
+            }
     except _BROKEN as error:
         raise BundleError(f"{path}: cannot be read: {error}") from None
     return manifest, {name: content for name, content in contents.items() if content is not None}
@@ -162,13 +165,13 @@ def _check_names(where: str, manifest: Manifest) -> None:
     odd = [name for name in manifest.files if name in ("", ".", "..", MANIFEST) or set(name) & set("/\\\0:")]
     if odd:
         raise BundleError(f"{where}: files: {odd[0]!r} is not a plain file name")
-    absent = [name for name in NEEDED if name not in manifest.files]
+    absent = [name for name in (*NEEDED, *manifest.assets) if name not in manifest.files]
     if absent:
         raise BundleError(f"{where}: files: '{absent[0]}' is not listed")
 
 
-def _checked(path: Path, opener: _Opener, name: str, expected: str) -> bytes | None:
-    """Contents of a `NEEDED` file, ``None`` for another one, once the hash is right."""
+def _checked(path: Path, opener: _Opener, name: str, expected: str, kept: bool) -> bytes | None:
+    """Contents of a file that is to be kept, ``None`` for another one, once the hash is right."""
     stream = opener(name)
     if stream is None:
         raise BundleError(f"{path}: the file '{name}' is missing; export or copy the bundle again")
@@ -177,11 +180,11 @@ def _checked(path: Path, opener: _Opener, name: str, expected: str) -> bytes | N
     with stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
-            if name in NEEDED:
+            if kept:
                 blocks.append(block)
     if digest.hexdigest() != expected:
         raise BundleError(f"{path}: '{name}' was changed after the export (wrong sha256); export or copy it again")
-    return b"".join(blocks) if name in NEEDED else None
+    return b"".join(blocks) if kept else None
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Scores of a bundle on labelled rows: a table with the target column, or a folder of images with one per class."""
+"""Scores of a bundle on labelled rows: a table with the target column, images in a folder per class, or with masks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from lamplighter.bundle.runtime import readers
 from lamplighter.bundle.runtime.bundle import Bundle
+from lamplighter.bundle.runtime.mask_folders import judge_masks
+from lamplighter.bundle.runtime.tagged_files import judge_tags
 from lamplighter.core.errors import DataError, InputError
 from lamplighter.data.tables.reading import iter_rows
 from lamplighter.data.tables.values import category, numbers
-from lamplighter.metrics import classification, regression
+from lamplighter.metrics import classification, regression, segmentation, tagging
 from lamplighter.metrics.score import Score
 
 CHUNK = 256
@@ -27,8 +29,9 @@ class Judged:
     """Predictions beside the truth.
 
     Attributes:
-        outputs: ``probabilities`` (N, K), ``answers`` (N,) and ``y`` (N,), or ``value`` (N, T) and ``y``, as
-            `lamplighter.metrics.base.inputs` takes them.
+        outputs: ``probabilities`` (N, K), ``answers`` (N,) and ``y`` (N,), or ``value`` (N, T) and ``y``, or
+            ``confusion`` (N, K, K) of pixels, or ``predicted`` and
+            ``y`` (N, M) of words, as `lamplighter.metrics.base.inputs` takes them.
         columns: values of the columns that were asked for, one for each row.
     """
 
@@ -40,7 +43,8 @@ def evaluate_file(bundle: Bundle, data: Path, progress: bool = True) -> dict[str
     """Predict every labelled row and compare.
 
     A regression has no ``loss`` here: in the scores of a run it is the squared error of standardised targets, whose
-    scale the bundle does not keep. ``rmse`` says the same in the target's own units.
+    scale the bundle does not keep. ``rmse`` says the same in the target's own units. A segmentation has none either:
+    its masks are judged at the images' own sizes, at which no probabilities are kept.
 
     Args:
         bundle: a loaded bundle.
@@ -60,6 +64,11 @@ def scores_of(bundle: Bundle, outputs: dict[str, np.ndarray]) -> dict[str, Score
     if bundle.manifest.output.kind == "classification":
         p, y, answers = outputs["probabilities"], outputs["y"], outputs["answers"]
         return classification.scores(p, y, answers=answers, positive=bundle.manifest.output.positive)
+    if bundle.manifest.output.kind == "segmentation":
+        return segmentation.scores(outputs["confusion"])
+    if bundle.manifest.output.kind == "tagging":
+        unknown = np.full(len(outputs["y"]), np.nan)  # the probability of the true tags is not part of answers
+        return tagging.scores(outputs["predicted"], outputs["y"], unknown, bundle.manifest.output.labels)
     return {name: score for name, score in regression.scores(outputs["value"], outputs["y"]).items() if name != "loss"}
 
 
@@ -70,7 +79,8 @@ def judge_file(bundle: Bundle, data: Path, columns: Sequence[str] = (), progress
         bundle: a loaded bundle.
         data: CSV or Parquet with the target columns under their names in training, written like the training table
             where the file itself does not tell; or a folder with one folder of images for each class, in which files
-            that are no images are left alone.
+            that are no images are left alone; for a segmentation a folder of images and masks; for a
+            tagging CoNLL columns or JSON lines.
         columns: of the file, whose values to keep; they need not be inputs of the model.
         progress: show a progress bar on a terminal.
 
@@ -80,6 +90,14 @@ def judge_file(bundle: Bundle, data: Path, columns: Sequence[str] = (), progress
     """
     from rich.progress import track
 
+    if bundle.manifest.output.kind == "segmentation":
+        if columns:
+            raise DataError(f"{data}: a folder of masks has no column '{columns[0]}'")
+        return Judged(judge_masks(bundle, data, progress), {})
+    if bundle.manifest.output.kind == "tagging":
+        if columns:
+            raise DataError(f"{data}: sentences have no column '{columns[0]}'")
+        return Judged(judge_tags(bundle, data, progress), {})
     predicted: list[np.ndarray] = []
     true: list[np.ndarray] = []
     kept: dict[str, list[Any]] = {name: [] for name in columns}
@@ -121,13 +139,17 @@ def _labelled(bundle: Bundle, data: Path, kept: dict[str, list[Any]]) -> Iterato
         kinds |= dict.fromkeys(targets, "numeric")
     decimal, markers = readers.table_habits(bundle.manifest.recipe)
     paths = settings.get("image", image) if image else None
-    for number, row in enumerate(iter_rows(data, kinds, default_decimal=decimal, missing=markers), start=1):
+    texts = [column.name for column in signature.inputs if column.kind == "text"]
+    stream = iter_rows(data, kinds, default_decimal=decimal, missing=markers, verbatim=texts)
+    for number, row in enumerate(stream, start=1):
         columns = [*targets, *([paths] if paths else []), *kept]
         missing = [name for name in columns if name not in row]
         if missing:
             raise DataError(f"{data}: no column '{missing[0]}', which scoring needs; columns: {', '.join(row)}")
         where = f"{data}, row {number}"
         truth = [row[name] for name in targets]
+        if settings.get("drop_blank_texts") and any(row[name] is None for name in texts):
+            continue
         if settings.get("drop_blank_targets") and all(value is None for value in truth):
             continue
         for name, values in kept.items():

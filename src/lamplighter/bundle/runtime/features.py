@@ -1,4 +1,4 @@
-"""The numbers the monitor watches for each prediction: table columns, image statistics, entries of the embedding.
+"""The numbers the monitor watches for each prediction: table columns, statistics of images and texts, the embedding.
 
 Legend: N rows, F features, D entries of an embedding, C channels, H height, W width.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from lamplighter.bundle.manifest import Feature
 from lamplighter.core.errors import BundleError
 from lamplighter.core.signature import Signature
-from lamplighter.data.preprocessing.pipeline import Pipeline, Tensors
+from lamplighter.data.preprocessing.pipeline import Pipeline, Tensors, own_sizes
 
 IMAGE_STATISTICS = ("brightness", "contrast", "sharpness")
 MAX_ENTRIES = 64
@@ -22,8 +22,9 @@ MAX_ENTRIES = 64
 def describe(signature: Signature, pipeline: Pipeline, tensors: Tensors, outputs: Tensors) -> tuple[Feature, ...]:
     """What to watch, decided at export.
 
-    A table is watched by its columns, since a person can act on those; an image by its statistics and the embedding;
-    a plain array by its entries, or by the embedding when it has more than `MAX_ENTRIES` of them.
+    A table is watched by its columns, since a person can act on those; an image or a text by its statistics (of texts
+    `lamplighter.data.preprocessing.text_statistics`) and the embedding; a plain array by its entries, or by the
+    embedding when it has more than `MAX_ENTRIES` of them.
 
     Args:
         signature: of the model.
@@ -37,6 +38,11 @@ def describe(signature: Signature, pipeline: Pipeline, tensors: Tensors, outputs
     features: list[Feature] = []
     if signature.inputs[0].kind == "image":
         features += [Feature(name=name, kind="numeric", origin="image") for name in IMAGE_STATISTICS]
+    text = _text_step(pipeline)
+    if text is not None:
+        features += [Feature(name=name, kind="numeric", origin="text") for name in text.statistic_names()]
+        if "embedding" not in outputs:
+            return tuple(features)
     first = signature.tensors[0].name
     small = not features and tensors[first][0].size <= MAX_ENTRIES
     if small or (not features and "embedding" not in outputs):
@@ -68,7 +74,9 @@ def compute(
     if "column" in origins:
         parts.append(table.features(rows) if table is not None else _entries(first))
     if "image" in origins:
-        parts.append(image_statistics(first))
+        parts.append(_of_images(first, own_sizes(pipeline.steps, tensors)))
+    if "text" in origins:
+        parts.append(_text_step(pipeline).statistics(rows, tensors))
     if "embedding" in origins:
         parts.append(_entries(outputs["embedding"]))
     result = np.concatenate(parts, axis=1).astype(np.float32, copy=False)
@@ -100,9 +108,21 @@ def image_statistics(x_NCHW: np.ndarray) -> np.ndarray:
     return np.stack([x.mean(axis=(1, 2, 3)), x.std(axis=(1, 2, 3)), sharpness], axis=1)
 
 
+def _of_images(x_NCHW: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+    """`image_statistics` of images, each without what it was filled up with."""
+    if sizes is None:
+        return image_statistics(x_NCHW)
+    return np.concatenate([image_statistics(x[None, :, :h, :w]) for x, (h, w) in zip(x_NCHW, sizes)])
+
+
 def _table_step(pipeline: Pipeline) -> Any:
     """The step that knows columns, or ``None``."""
     return next((step for step in pipeline.steps if hasattr(step, "feature_specs")), None)
+
+
+def _text_step(pipeline: Pipeline) -> Any:
+    """The step that reads texts, or ``None``."""
+    return next((step for step in pipeline.steps if hasattr(step, "statistic_names")), None)
 
 
 def _picked(size: int) -> np.ndarray:

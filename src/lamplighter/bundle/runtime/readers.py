@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,10 +14,9 @@ from lamplighter.core.errors import DataError
 from lamplighter.core.registry import did_you_mean
 from lamplighter.core.signature import Signature
 from lamplighter.data.preprocessing.reading import SUFFIXES
-from lamplighter.data.tables import csv, parquet, values
+from lamplighter.data.tables import csv, jsonl, parquet, values
 from lamplighter.data.tables.dialect import sniff
 
-_JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 _PEEK = 1000
 _BLOCK = 1 << 20
 
@@ -58,8 +56,9 @@ def open_input(
     """Open a file or folder for a model.
 
     Args:
-        path: CSV or Parquet; ``.jsonl``; a folder of images or one image; ``.npy`` for models of plain arrays. A table
-            for an image model holds paths, from its own folder on, in the column named like the input.
+        path: CSV or Parquet; ``.jsonl``; ``.txt`` with a text a line for models of one text; a folder of images or one
+            image; ``.npy`` for models of plain arrays. A table for an image model holds paths, from its own folder on,
+            in the column named like the input.
         signature: of the model.
         default_decimal: decimal sign of a CSV file that does not tell its own.
         missing: texts of a CSV file that mean "no value", besides `lamplighter.data.tables.values.MISSING`.
@@ -79,8 +78,10 @@ def open_input(
         if kind != "array":
             raise DataError(f"{path}: this model takes {kind} input, not plain arrays; see its card.md")
         return _array(path)
-    if suffix in _JSON_SUFFIXES:
+    if jsonl.is_jsonl(path):
         return _json_lines(path, signature)
+    if suffix == ".txt" and kind == "text" and len(signature.inputs) == 1:
+        return _text_lines(path, signature.inputs[0].name)
     if suffix in (".parquet", ".pq") or parquet.is_parquet(path):
         return _parquet(path, signature)
     return _csv(path, signature, default_decimal, missing)
@@ -134,13 +135,17 @@ def _csv(path: Path, signature: Signature, default_decimal: str | None, missing:
     if signature.inputs[0].kind == "array":
         numeric = names
     markers = frozenset(missing)
+    texts = {column.name for column in signature.inputs if column.kind == "text"}
 
     def items() -> Iterator[Item]:
         for line, record in records:
             cells: dict[str, Any] = dict(zip(names, record))
-            read: dict[str, Any] = {name: cell.strip() for name, cell in cells.items()}
+            read: dict[str, Any] = {name: cell if name in texts else cell.strip() for name, cell in cells.items()}
             if markers:  # compared before numbers are read, as in training: "-999,00" is a text of the file
-                read = {name: None if values.is_missing(cell, markers) else cell for name, cell in read.items()}
+                read = {
+                    name: None if name not in texts and values.is_missing(cell, markers) else cell
+                    for name, cell in read.items()
+                }
             for name in numeric:
                 if read[name] is None:
                     continue
@@ -170,7 +175,7 @@ def _parquet(path: Path, signature: Signature) -> Input:
 
 
 def _json_lines(path: Path, signature: Signature) -> Input:
-    stream = _objects(path)
+    stream = jsonl.objects(path)
     head = list(islice(stream, _PEEK))
     if not head:
         raise DataError(f"{path}: the file is empty")
@@ -181,22 +186,20 @@ def _json_lines(path: Path, signature: Signature) -> Input:
     return Input(names, items, lambda: _lines(path))
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                cells = json.loads(text, parse_constant=_refuse_constant)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}:{line}: broken row: not JSON ({error})") from None
-            if not isinstance(cells, dict):
-                raise DataError(f"{path}:{line}: broken row: expected an object {{...}}, not {type(cells).__name__}")
-            yield line, cells
+def _text_lines(path: Path, name: str) -> Input:
+    """One text a line; blank lines are left out."""
 
+    def items() -> Iterator[Item]:
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                for line, text in enumerate(file, start=1):
+                    text = text.rstrip("\r\n")
+                    if text.strip():
+                        yield Item({name: text}, {name: text}, f"{path}:{line}")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value; write null")
+    return Input([name], items(), lambda: _lines(path))
 
 
 def _check_columns(path: Path, names: list[str], signature: Signature) -> None:

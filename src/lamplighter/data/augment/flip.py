@@ -7,12 +7,12 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from lamplighter.data.augment._images import images_of
+from lamplighter.data.augment._images import images_of, mask_of, moved
 from lamplighter.data.source import Batch
 
 
 class RandomFlip:
-    """Mirrors each image left to right with probability ``p``.
+    """Mirrors each image left to right with probability ``p``, and its mask with it.
 
     Leave it out where left and right mean something: letters, digits, traffic signs.
 
@@ -32,4 +32,6 @@ class RandomFlip:
         x = images_of(batch, "random-flip")
         draws = torch.rand(len(x), generator=generator, device=generator.device)
         flipped = (draws < self.p).to(x.device)[:, None, None, None]
-        return {**batch, "x": torch.where(flipped, x.flip(3), x)}
+        mask = mask_of(batch, x)
+        turned = None if mask is None else torch.where(flipped, mask.flip(3), mask)
+        return moved(batch, torch.where(flipped, x.flip(3), x), turned)

@@ -56,3 +56,13 @@ class Pipeline:
             value = step(value)
         tensors: Tensors = value
         return tensors
+
+
+def own_sizes(steps: Sequence[Any], tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """(rows, 2) how much of ``x`` is the image itself; None where all of it is.
+
+    Args:
+        steps: of the model's preprocessing.
+        tensors: what they made of some rows.
+    """
+    return tensors["original_size"] if any(getattr(step, "keeps_sizes", False) for step in steps) else None

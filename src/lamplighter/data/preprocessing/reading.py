@@ -80,6 +80,24 @@ def read(value: Encoded, channels: int | None = None) -> np.ndarray:
     return _guarded(value, lambda image, content: _decode(image, content, channels))
 
 
+def read_mask(value: Encoded, colours: bool = False) -> np.ndarray:
+    """Decode an image whose pixels name classes. Indices into a palette stay indices; transparency is left out.
+
+    Args:
+        value: encoded bytes, or the path of a local file.
+        colours: the classes are named by colours: palettes are looked up, gray g becomes (g, g, g).
+
+    Returns:
+        Integers (height, width); or uint8 (height, width, 3) of a colour image that is not gray all over, and always
+        with ``colours``.
+
+    Raises:
+        NotAnImageError: not an image, broken, or cut short.
+        InputError: no such file, too many pixels, or pixels that are no whole numbers.
+    """
+    return _guarded(value, lambda image, content: _mask(image, content, colours))
+
+
 def probe(value: Encoded) -> Layout:
     """Size, channels and depth from the head of an image; pixels are not decoded.
 
@@ -165,6 +183,24 @@ def _decode(image: Image.Image | None, content: bytes, channels: int | None) -> 
     if _png_rawmode(image) in _LOW_BYTES:
         return _png_16(image, content)
     return _array(image)
+
+
+def _mask(image: Image.Image | None, content: bytes, colours: bool) -> np.ndarray:
+    if image is not None and image.mode == "P" and not colours:
+        return np.asarray(_turned(image))
+    if image is not None and image.mode == "1":
+        plane = np.asarray(_turned(image)).astype(np.uint8)
+        return np.repeat(plane[:, :, None], 3, axis=2) if colours else plane
+    if image is not None and image.mode in ("P", "PA"):
+        return np.asarray(_turned(image).convert("RGB"))
+    array = _decode(image, content, None)
+    if array.shape[2] not in (1, 2, 3, 4):
+        raise InputError(f"has {array.shape[2]} channels; a mask has one, or is a colour image")
+    plane = array[:, :, 0]
+    if array.shape[2] <= 2:
+        return np.repeat(plane[:, :, None], 3, axis=2) if colours else plane
+    array = array[:, :, :3]
+    return plane if not colours and bool((array == array[:, :, :1]).all()) else array
 
 
 def _layout(image: Image.Image | None, content: bytes) -> Layout:

@@ -92,7 +92,7 @@ def decide_format(
     """
     if size is not None and channels != "auto" and bits != "auto":
         return Format(size, int(channels), int(bits))
-    layouts = _each(paths, reading.probe, "reading heads", show_progress)
+    layouts = each(paths, reading.probe, "reading heads", show_progress)
     sizes = Counter((layout.height, layout.width) for layout in layouts)
     many = {layout.channels for layout in layouts}
     agreed = 1 if many <= {1, 2} else max(many) if len(many) == 1 and max(many) > 4 else 3
@@ -147,7 +147,7 @@ class Images:
             if kept is not None:
                 kept[index] = x
 
-        _each(range(len(self.paths)), check, "decoding images", show_progress, name=lambda i: self.paths[i])
+        each(range(len(self.paths)), check, "decoding images", show_progress, name=lambda i: self.paths[i])
         self.tensor = None if kept is None else torch.from_numpy(kept)
 
     def statistics(self, indices: np.ndarray) -> tuple[list[float], list[float]]:
@@ -156,7 +156,7 @@ class Images:
         A channel without any variation has deviation 1, so that dividing by it is harmless.
         """
         totals = self._sums[indices].sum(axis=0) / (len(indices) * self._pixels)
-        return _mean_and_deviation(totals[:, 0], totals[:, 1])
+        return mean_and_deviation(totals[:, 0], totals[:, 1])
 
     def fetch(self, indices: np.ndarray) -> Tensor:
         """``x`` of some images."""
@@ -243,17 +243,17 @@ def channel_statistics(x: Tensor, indices: np.ndarray) -> tuple[list[float], lis
             counts[channel] += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
     shares = counts / counts.sum(axis=1, keepdims=True)
     values = np.arange(256)
-    return _mean_and_deviation(shares @ values, shares @ values**2)
+    return mean_and_deviation(shares @ values, shares @ values**2)
 
 
-def _mean_and_deviation(mean: np.ndarray, mean_square: np.ndarray) -> tuple[list[float], list[float]]:
+def mean_and_deviation(mean: np.ndarray, mean_square: np.ndarray) -> tuple[list[float], list[float]]:
     variance = mean_square - mean**2
     # what rounding leaves of a constant channel counts as nothing
     deviation = np.sqrt(np.where(variance > 1e-9 * np.maximum(mean_square, 1e-300), variance, 1.0))
     return mean.tolist(), deviation.tolist()
 
 
-def _each(
+def each(
     items: Sequence[_T],
     work: Callable[[_T], _R],
     words: str,

@@ -43,6 +43,7 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
 """Of the published ``.gz`` files. Debian packs the same content anew."""
+ROWS = {"train": 60000, "t10k": 10000}
 
 
 class FashionMNIST(GrayArrays):
@@ -70,8 +71,8 @@ class FashionMNIST(GrayArrays):
         splits: Annotated[Splits | None, FromData] = None,
     ) -> None:
         folder = find(download)
-        train_x, train_y = _part(folder, "train", 60000)
-        test_x, test_y = _part(folder, "t10k", 10000)
+        train_x, train_y = part(folder, "train")
+        test_x, test_y = part(folder, "t10k")
         labels = np.concatenate([train_y, test_y]).astype(np.int64)
         if splits is None:
             train, held_out = splitting.cut(labels[:60000], (1 - val, val), seed, names=("train", "val"))
@@ -128,7 +129,17 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)
 
 
-def _part(folder: Path, prefix: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def part(folder: Path, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one of the two official sets.
+
+    Args:
+        folder: see `find`.
+        prefix: ``train`` (60,000 rows) or ``t10k`` (10,000).
+
+    Raises:
+        DataError: a damaged file.
+    """
+    rows = ROWS[prefix]
     image_file = _file(folder, f"{prefix}-images-idx3-ubyte")
     label_file = _file(folder, f"{prefix}-labels-idx1-ubyte")
     if image_file is None or label_file is None:

@@ -1,16 +1,16 @@
-"""Reads a table file, CSV or Parquet, either whole (training) or row by row with bounded memory (prediction)."""
+"""Reads a table file, CSV, Parquet or JSON lines, whole (training) or row by row with bounded memory (prediction)."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lamplighter.core import registry
 from lamplighter.core.errors import DataError
-from lamplighter.data.tables import csv, parquet, values
+from lamplighter.data.tables import csv, jsonl, parquet, values
 from lamplighter.data.tables.dialect import Dialect, sniff
 
 
@@ -20,9 +20,11 @@ class TableFile:
 
     Attributes:
         path: the file, for messages.
-        columns: name -> cells; texts without surrounding space (CSV), Python values (Parquet), None where missing.
-        lines: for each row the line it starts on (CSV) or its number counted from 1 (Parquet).
-        dialect: how the CSV file is written; None for Parquet.
+        columns: name -> cells; texts without surrounding space (CSV), Python values (Parquet, JSON lines), None where
+            missing.
+        lines: for each row the line it starts on (CSV, JSON lines) or its number counted from 1 (Parquet); 0 for a row
+            that is a file of its own.
+        dialect: how the CSV file is written; None for Parquet and JSON lines.
     """
 
     path: Path
@@ -58,21 +60,57 @@ class TableFile:
         return TableFile(self.path, columns, array("q", [self.lines[row] for row in rows]), self.dialect)
 
 
+@dataclass(frozen=True)
+class JoinedTable(TableFile):
+    """Several tables, one after the other.
+
+    Attributes:
+        origins: path and dialect of each file.
+        parts: for each row the number of its file.
+    """
+
+    origins: tuple[tuple[Path, Dialect | None], ...]
+    parts: array[int]
+
+    def where(self, row: int) -> str:
+        path, dialect = self.origins[self.parts[row]]
+        return _where(path, self.lines[row], dialect)
+
+    def select(self, rows: list[int]) -> JoinedTable:
+        chosen = super().select(rows)
+        parts = array("q", [self.parts[row] for row in rows])
+        return JoinedTable(chosen.path, chosen.columns, chosen.lines, chosen.dialect, self.origins, parts)
+
+
+def join(files: Sequence[TableFile]) -> JoinedTable:
+    """Tables one after the other; columns that not all of them have are left out."""
+    if len(files) == 1 and isinstance(files[0], JoinedTable):
+        return files[0]
+    names = [name for name in files[0].columns if all(name in file.columns for file in files)]
+    columns = {name: [cell for file in files for cell in file.columns[name]] for name in names}
+    lines = array("q", [line for file in files for line in file.lines])
+    parts = array("q", [number for number, file in enumerate(files) for _ in range(len(file))])
+    origins = tuple((file.path, file.dialect) for file in files)
+    return JoinedTable(files[0].path, columns, lines, files[0].dialect, origins, parts)
+
+
 def read_table(
     path: str | Path,
     delimiter: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
     missing: tuple[str, ...] = (),
+    verbatim: Collection[str] = (),
 ) -> TableFile:
     """Read a whole table into memory.
 
     Args:
-        path: a CSV or Parquet file, told apart by content.
+        path: a CSV or Parquet file, told apart by content, or JSON lines (``.jsonl``, ``.ndjson``).
         delimiter: between the fields of a CSV file; None: told from the file, as are the next two.
         encoding: of a CSV file.
         decimal: sign of a CSV file.
         missing: texts that mean "no value", besides `lamplighter.data.tables.values.MISSING`.
+        verbatim: columns of free text: their cells keep the space around them, and only an empty text is missing.
 
     Raises:
         DataError: no such file, broken rows, no rows.
@@ -82,10 +120,11 @@ def read_table(
     lines = array("q")
     columns: list[list[Any]] = [[] for _ in names]
     extra = frozenset(missing)
+    clean = [_kept if name in verbatim else _clean for name in names]
     for line, record in records:
         lines.append(line)
-        for cells, cell in zip(columns, record):
-            cells.append(_clean(cell, extra))
+        for cells, cell, cleaned in zip(columns, record, clean):
+            cells.append(cleaned(cell, extra))
     if not lines:
         raise DataError(f"{path}: the file has column names but no rows")
     return TableFile(path, dict(zip(names, columns)), lines, dialect)
@@ -99,11 +138,12 @@ def iter_rows(
     decimal: str | None = None,
     missing: tuple[str, ...] = (),
     default_decimal: str | None = None,
+    verbatim: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """The rows of a table one by one, as a client would send them; memory does not grow with the file.
 
     Args:
-        path: a CSV or Parquet file.
+        path: a CSV, Parquet or JSON lines file.
         kinds: column -> kind, for instance ``{c.name: c.kind for c in signature.inputs}``. Columns of kind ``numeric``
             become numbers. Without it, every text that is a number with a decimal comma or grouped thousands is
             rewritten as a plain number.
@@ -112,6 +152,7 @@ def iter_rows(
         decimal: see there.
         missing: see there.
         default_decimal: decimal sign of a CSV file that proves neither.
+        verbatim: see there.
 
     Raises:
         DataError: no such file, a broken row, or a text in a numeric column; names file and line.
@@ -121,8 +162,9 @@ def iter_rows(
     sign = dialect.decimal if dialect else None
     numeric = {name for name in names if kinds and kinds.get(name) == "numeric"}
     extra = frozenset(missing)
+    clean = [_kept if name in verbatim else _clean for name in names]
     for line, record in records:
-        row = {name: _clean(cell, extra) for name, cell in zip(names, record)}
+        row = {name: cleaned(cell, extra) for name, cell, cleaned in zip(names, record, clean)}
         for name in numeric:
             if isinstance(row[name], str):
                 value = values.number(row[name], sign)
@@ -146,19 +188,27 @@ def _open(
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise DataError(f"{path}: this is a folder, not a table; give a CSV or Parquet file") from None
+        raise DataError(f"{path}: this is a folder, not a table; give a CSV, Parquet or JSON lines file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if path.suffix.lower() in (".parquet", ".pq") or parquet.is_parquet(path):
         names, records = parquet.rows(path)
         return None, names, enumerate(records, start=1)
+    if jsonl.is_jsonl(path):
+        return None, *jsonl.rows(path)
     dialect = sniff(path, delimiter, encoding, decimal, default_decimal)
     names, rows = csv.rows(path, dialect)
     return dialect, names, rows
 
 
 def _where(path: Path, line: int, dialect: Dialect | None) -> str:
-    return f"{path}:{line}" if dialect else f"{path}, row {line}"
+    if not line:
+        return str(path)
+    return f"{path}:{line}" if dialect or jsonl.is_jsonl(path) else f"{path}, row {line}"
+
+
+def _kept(cell: Any, _: frozenset[str]) -> Any:
+    return None if isinstance(cell, str) and not cell.strip() else cell
 
 
 def _clean(cell: Any, extra: frozenset[str]) -> Any:

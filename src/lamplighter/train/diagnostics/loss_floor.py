@@ -90,7 +90,7 @@ class _Free(nn.Module):
             if not isinstance(shown, Tensor) or len(shown) != len(self.groups):
                 raise _OtherUseError
             first_of = torch.stack([(self.groups == group).nonzero()[0, 0] for group in self.groups.unique()])
-            self.answers = shown.float()[first_of].clone()
+            self.answers = shown.float()[first_of].clone(memory_format=torch.contiguous_format)  # LBFGS needs views
         return self.answers[self.groups]
 
 

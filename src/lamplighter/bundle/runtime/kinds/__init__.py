@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "classification": "lamplighter.bundle.runtime.kinds.classification:Classification",
+    "language-model": "lamplighter.bundle.runtime.kinds.language_model:LanguageModel",
+    "masked-lm": "lamplighter.bundle.runtime.kinds.masked_lm:MaskedLM",
+    "seq2seq": "lamplighter.bundle.runtime.kinds.seq2seq:Seq2Seq",
     "regression": "lamplighter.bundle.runtime.kinds.regression:Regression",
+    "tagging": "lamplighter.bundle.runtime.kinds.tagging:Tagging",
+    "segmentation": "lamplighter.bundle.runtime.kinds.segmentation:Segmentation",
 }
 
 

@@ -34,12 +34,15 @@ class Kind(ABC):
         metric: the realised score that late labels give: ``accuracy`` (share of right answers) or ``mae``.
         headline: the one score of the test split to show: its key, its name, and whether it is a share.
         classes: whether the K numbers are probabilities of `columns`, of which one is the answer.
+        many_passes: whether the network runs many times for an answer; fewer rows are then looked at when a bundle is
+            made.
     """
 
     first: ClassVar[str]
     metric: ClassVar[Literal["accuracy", "mae"]] = "accuracy"
     headline: ClassVar[tuple[str, str, bool]] = ("accuracy", "accuracy", True)
     classes: ClassVar[bool] = False
+    many_passes: ClassVar[bool] = False
 
     def __init__(self, output: Output, pipeline: Pipeline | None = None) -> None:
         self.output = output
@@ -74,11 +77,15 @@ class Kind(ABC):
 
     @abstractmethod
     def answers(self, outputs: Tensors, tensors: Tensors) -> list[Answer]:
-        """One answer for each row, plain data that JSON can hold.
+        """One answer for each row; what is no plain data `plain` makes so.
 
         Raises:
             InputError: see `scores`.
         """
+
+    def plain(self, answer: Answer) -> Answer:
+        """An answer as data that JSON can hold."""
+        return answer
 
     def kept(self, outputs: Tensors, tensors: Tensors) -> Tensors:
         """What `scores` and the monitor's features need of the outputs; small, since it waits in a queue."""

@@ -1,0 +1,1 @@
+"""Texts to token ids: own vocabularies, those of checkpoints, and their special tokens. No torch."""

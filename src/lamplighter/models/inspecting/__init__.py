@@ -1,0 +1,1 @@
+"""Looking into a network: its layers, cost, sizes, receptive field, and pictures of what it does."""
