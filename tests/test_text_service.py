@@ -176,7 +176,9 @@ def test_files_predicted_and_evaluated(opinion_run: Run, name_run: Run, tmp_path
     bundle = load_bundle(opinion_run.path / "bundle")
     rows = opinions(40, seed=5)
     (tmp_path / "lines.txt").write_text("\n".join(text for text, _ in rows) + "\n\n", encoding="utf-8")
-    (tmp_path / "lines.jsonl").write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    (tmp_path / "lines.jsonl").write_text(
+        "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    )
     with (tmp_path / "lines.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("label", "text"), *((label, text) for text, label in rows)])
     wanted = [answer["label"] for answer in bundle.predict([text for text, _ in rows])]

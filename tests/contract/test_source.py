@@ -136,7 +136,7 @@ def mask_folder_resized(folder: Path) -> Params:
 def _sentences(number: int) -> list[list[str]]:
     """Sentences of 1 to 30 words, from few words, so that a small vocabulary has them."""
     rng = generator(0, "sentences")
-    known = "the cat sat on a mat and saw Berlin Ada under green hills over there".split()
+    known = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "Berlin", "Ada", "under", "green", "hills", "there"]
     return [[str(word) for word in rng.choice(known, int(rng.integers(1, 31)))] for _ in range(number)]
 
 

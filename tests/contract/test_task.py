@@ -39,7 +39,6 @@ PARAMS: dict[str, dict[str, Any]] = {
 """What a recipe must, or here does, say of a task."""
 
 
-
 @dataclass(frozen=True)
 class Example:
     """What a task that does not learn from numbers is tried with.
@@ -104,7 +103,8 @@ def _counting(rows: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     mask = torch.arange(8) < torch.randint(2, 9, (rows, 1), generator=generator)
     ids = (4 + (torch.randint(0, 8, (rows, 1), generator=generator) + torch.arange(8)) % 8) * mask
-    following = torch.nn.functional.pad(ids[:, 1:], (0, 1)).masked_fill(~torch.nn.functional.pad(mask[:, 1:], (0, 1)), -1)
+    pad = torch.nn.functional.pad
+    following = pad(ids[:, 1:], (0, 1)).masked_fill(~pad(mask[:, 1:], (0, 1)), -1)
     return {"input_ids": ids, "attention_mask": mask, "y": following}
 
 
@@ -141,7 +141,9 @@ EXAMPLES: dict[str, Example] = {
         _last,
     ),
     "seq2seq": Example(
-        _of_texts("text", TensorSpec(name="decoder_input_ids", dtype="int64", shape=(None,), longest=6, group="decoder")),
+        _of_texts(
+            "text", TensorSpec(name="decoder_input_ids", dtype="int64", shape=(None,), longest=6, group="decoder")
+        ),
         _copied,
         lambda facts: registry.build("model", "seq2seq", {"embedding_dim": 8, "hidden_size": 16}, facts),
         lambda task, rows: task.model(rows["input_ids"], rows["attention_mask"], rows["decoder_input_ids"])[:, -1],

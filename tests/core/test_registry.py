@@ -85,7 +85,7 @@ def test_register_refuses_what_cannot_work(example: str) -> None:
 
 def test_unknown_names_give_the_nearest() -> None:
     with pytest.raises(UnknownComponentError, match="did you mean 'cnn'"):
-        registry.get("model", "cn")
+        registry.get("model", "cnnn")
 
 
 def test_user_modules_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The parity matrix: every registered model beside an independent implementation with the same weights.
 
-Outputs in both modes, every gradient, and every buffer after a step, in float64 with everything random. A family's cases
-are in ``tests/support/parity_<family>.py``; ``python docs/parity.py`` measures them all and writes the table of the docs.
+Outputs in both modes, every gradient, and every buffer after a step, in float64 with everything random. The cases of a
+family are in ``tests/support/parity_<family>.py``; ``python docs/parity.py`` measures them and writes the docs' table.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def test_samples_show_source_answer_and_truth() -> None:
 
 def test_what_does_not_fit_is_named() -> None:
     facts = {"signature": SOURCE.signature}
-    with pytest.raises(DataError, match="an encoder and a decoder: seq2seq or transformer"):
+    with pytest.raises(DataError, match=r"an encoder and a decoder: seq2seq or transformer"):
         registry.build("task", "seq2seq", {}, {**facts, "model": torch.nn.Identity()})
     batch = SOURCE.split("val").fetch(np.arange(6))
-    with pytest.raises(TrainingError, match="at most 2 are written; raise task.max_new_tokens"):
+    with pytest.raises(TrainingError, match=r"at most 2 are written; raise task.max_new_tokens"):
         _task(max_new_tokens=2).evaluate(batch)

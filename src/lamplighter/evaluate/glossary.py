@@ -143,7 +143,7 @@ _SEGMENTATION = {
 _TAGGING = {
     "entity_f1": Meaning(
         "F1 of entities",
-        "Low when entities are missed, made up, or end at the wrong word; type and both ends must be right. 1 is perfect.",
+        "Low when entities are missed, made up, or end at the wrong word; type and both ends must be right.",
         "fraction",
     ),
     "entity_precision": Meaning(
@@ -180,7 +180,7 @@ _LANGUAGE = {
         "their tokens are, which perplexity does not.",
         "fraction",
     ),
-    "accuracy": Meaning("Token accuracy", "Share of tokens that the model holds likeliest and that are true.", "percent"),
+    "accuracy": Meaning("Token accuracy", "Share of tokens that are what the model held likeliest.", "percent"),
     "loss": _TOKEN_LOSS,
 }
 _MASKED = {

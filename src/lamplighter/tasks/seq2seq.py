@@ -86,7 +86,7 @@ class Seq2SeqTask(Task):
         yield Loss(value, weight)
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
-        """Of each row with a target sums (`lamplighter.metrics.language`); ``written`` and ``y``, ids with -1 behind."""
+        """Sums of each row with a target (`lamplighter.metrics.language`); ``written`` and ``y``, ids, -1 behind."""
         given = (batch["y"] >= 0).any(dim=1)
         ids, mask, y = (batch[name][given] for name in ("input_ids", "attention_mask", "y"))
         if y.shape[1] > self.limit:

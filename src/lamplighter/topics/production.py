@@ -39,7 +39,10 @@ PRODUCTION: tuple[Topic, ...] = (
             Idea("preprocessing: center crop"),
             Idea("preprocessing: image to tensor, RGB", "preprocess:decode-image"),
             Idea("preprocessing: normalise by mean and deviation", "lamplighter.nn.input_norm:InputNorm"),
-            Idea("answer: class, confidence, probabilities", "lamplighter.bundle.runtime.kinds.classification:Classification.answers"),
+            Idea(
+                "answer: class, confidence, probabilities",
+                "lamplighter.bundle.runtime.kinds.classification:Classification.answers",
+            ),
             Idea("health endpoint", "tests/serving/test_control.py::test_health"),
             Idea("batching of concurrent requests", "lamplighter.serving.batching:Batcher"),
             Idea("batching: batch size and longest wait"),

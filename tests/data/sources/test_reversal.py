@@ -31,5 +31,5 @@ def test_no_sequence_is_there_twice_and_another_seed_only_divides_them_anew() ->
 
 
 def test_bounds_that_do_not_fit() -> None:
-    with pytest.raises(DataError, match="less than data.shortest"):
+    with pytest.raises(DataError, match=r"less than data.shortest"):
         Reversal(rows=30, shortest=5, longest=4)

@@ -116,6 +116,13 @@ def test_padding_by_name_meets_a_shortcut(setting: tuple[int, str]) -> None:
     assert (found.size[0], found.touched[0], found.stride[0]) == footprint(network)
 
 
+def test_a_pad_shifts_what_a_branch_sees() -> None:
+    """The cropped branch sees the position in between that the dilated one leaves out."""
+    network = nn.Sequential(Branches(nn.Conv1d(1, 1, 2, dilation=3), nn.ConstantPad1d((-1, -2), 0.0)))
+    found = calculated(network, torch.zeros(1, 1, 600))
+    assert (found.size[0], found.touched[0], found.stride[0]) == footprint(network) == (4, 3, 1)
+
+
 def test_gridding_is_warned_of_for_2_2_2_and_not_for_1_2_5() -> None:
     with pytest.warns(GriddingWarning, match="only 7 of 13 positions"):
         found = models.receptive_field([nn.Conv1d(1, 1, 3, dilation=2) for _ in range(3)])

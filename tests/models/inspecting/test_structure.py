@@ -101,6 +101,24 @@ def test_where_flows_meet_outside_of_blocks() -> None:
     assert {a.target.title for a in found.out_of(plus)} == {"Linear", "×"}
 
 
+class Reused(nn.Module):
+    """Two equal layers in a row, the first of which feeds something else as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.one(x)
+        return h + self.two(h)
+
+
+def test_equal_boxes_are_not_grouped_when_something_leaves_between_them() -> None:
+    found = structure(Reused(), torch.zeros(2, 4))
+    assert titles(found) == [("input", 1, 0), ("Linear", 1, 0), ("Linear", 1, 0), ("+", 1, 0), ("output", 1, 0)]
+    assert {a.source.names[0] for a in found.into(found.boxes[3])} == {"one", "two"}
+
+
 class Block(nn.Module):
     """Sums that are skips, and sums that are not, by name."""
 

@@ -29,9 +29,9 @@ def test_settings_that_are_missing_are_named(missing: str) -> None:
 
 
 def test_roles_that_are_missing_are_named() -> None:
-    with pytest.raises(BundleError, match="settings.vocabulary.mask"):
+    with pytest.raises(BundleError, match=r"settings.vocabulary.mask"):
         kind(MaskedLM, "masked-lm", vocabulary={"size": 8, "pad": 0})
-    with pytest.raises(BundleError, match="bos and eos"):
+    with pytest.raises(BundleError, match=r"bos and eos"):
         kind(Seq2Seq, "seq2seq", vocabulary={"size": 8, "pad": 0})
 
 
@@ -53,7 +53,7 @@ def test_answers_may_differ_where_two_tokens_are_a_draw() -> None:
 def test_feedback_is_the_right_text() -> None:
     own = kind(Seq2Seq, "seq2seq")
     assert own.truth(" a b ") == "a b" and own.truth(["a", "b"]) == "a b"
-    with pytest.raises(InputError, match="give a text"):
+    with pytest.raises(InputError, match=r"give a text"):
         own.truth({"a": 1.0})
     assert own.error("a b", "a b ", np.zeros(2)) == 0 and own.error("a b", None, np.zeros(2)) == 1
     entries = own.entries(np.array([[0.5, 3.0]]), [{"text": "a b"}])
@@ -64,7 +64,7 @@ def test_outputs_of_another_shape_are_named() -> None:
     own, ids = kind(LanguageModel, "language-model"), {"input_ids": np.zeros((2, 3), np.int64)}
     with pytest.raises(BundleError, match=r"\(2, 7\) for 8 tokens"):
         own.check_outputs({"logits": np.zeros((2, 7))}, ids)
-    with pytest.raises(BundleError, match="log_probabilities"):
+    with pytest.raises(BundleError, match=r"log_probabilities"):
         own.check_outputs({"logits": np.zeros((2, 8)), "log_probabilities": np.zeros((2, 4))}, ids)
 
 
