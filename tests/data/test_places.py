@@ -23,9 +23,7 @@ def test_an_existing_place_comes_back(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_file_of_an_installed_package_is_found_without_importing_it() -> None:
     place = existing("package:pytest/pytest/__init__.py")
     assert place.is_file() and place.parent.name == "pytest"
-    with pytest.raises(
-        DataError, match="'no-such-package' is not installed; run: pip install no-such-package"
-    ):
+    with pytest.raises(DataError, match="'no-such-package' is not installed; run: pip install no-such-package"):
         existing("package:no-such-package/data.csv")
     with pytest.raises(DataError, match=r"package:pytest/pytest/none.csv: pytest [0-9.]+ is installed but has no such"):
         existing("package:pytest/pytest/none.csv")
