@@ -47,13 +47,20 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
     pixels = (load_digits().images[3] * 255 / 16).round().astype("uint8")
     Image.fromarray(pixels).save(tmp_path / "scan.png")
-    (code,) = blocks("README.md", "python")
+    code, zoo = blocks("README.md", "python")
     code = code.replace('bundle.predict(["scan.png"])', 'print(bundle.predict(["scan.png"])[0]["label"])')
     assert "print(bundle.predict" in code
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "95% interval" in done.stdout
     assert done.stdout.splitlines()[-1] == "3"
+    given = "import torch, torchvision\n"
+    given += "state_dict, images = torchvision.models.resnet18().state_dict(), torch.zeros(1, 3, 64, 64)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", given + zoo], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "11,689,512" in done.stdout
 
 
 def test_the_five_minute_component_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

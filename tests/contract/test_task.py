@@ -168,7 +168,7 @@ EXAMPLES: dict[str, Example] = {
         ),
         _texts,
         _text_model,
-        lambda task, rows: task.logits_of(rows),
+        lambda task, rows: task.model(*task.inputs_of(rows)),
     ),
     "segmentation": Example(
         Signature(

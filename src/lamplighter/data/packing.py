@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lamplighter.core.errors import DataError
+from lamplighter.data.tokenization.encoding import Encoder
 
 Count = Callable[[Sequence[str]], Sequence[int]]
 """Texts -> how many tokens each has."""
@@ -38,6 +39,31 @@ def pack(groups: Iterable[Sequence[str]], count: Count, room: int) -> list[str]:
     sizes = _sizes([word for group in chunks for word in group], count)
     rows = [row for group in chunks for row in _filled(group, sizes, room)]
     return list(_checked(rows, count, room))
+
+
+def pack_passages(
+    passages: Sequence[str], ends: Sequence[bool], encoder: Encoder, room: int, end: str, join: bool
+) -> list[str]:
+    """Rows of at most ``room`` tokens. Where a passage was cut off, a row ends, too.
+
+    Args:
+        passages: texts without a gap, see `lamplighter.data.documents.passages`.
+        ends: whether its document ends with each.
+        encoder: counts tokens.
+        room: tokens of a row.
+        end: token put behind each document; empty: none, but an empty line between two documents of a row.
+        join: whether a row goes on with the next document where one ends.
+    """
+    groups: list[list[str]] = []
+    goes_on = False
+    for text, last in zip(passages, ends):
+        if not goes_on:
+            groups.append([])
+        lead = "" if end or not groups[-1] else "\n\n"
+        groups[-1].append(lead + text.strip() + (end if last else ""))
+        goes_on = last and join
+    encode = encoder.tokenizer.encode_batch_fast
+    return pack(groups, lambda rows: [len(row) for row in encode(list(rows), add_special_tokens=False)], room)
 
 
 def _sizes(chunks: Sequence[str], count: Count) -> dict[str, int]:

@@ -137,7 +137,8 @@ def inputs(takes: Takes, outputs: dict[str, np.ndarray], labels: Sequence[str] =
         takes: of the metric.
         outputs: ``logits`` or ``probabilities`` (N, K) with ``y`` (N,), or ``value`` with ``y``; ``answers`` (N,) when
             the classes answered are not simply the most probable ones; or ``confusion`` (N, K, K), counts of pixels;
-            or ``predicted`` and ``y`` (N, M), the tag of each word, -1 behind the last.
+            or ``predicted`` and ``y`` (N, M), the tag of each word, -1 behind the last; or ``texts`` and
+            ``true_texts`` (N,).
         labels: names of the tags.
 
     Raises:
@@ -157,6 +158,8 @@ def inputs(takes: Takes, outputs: dict[str, np.ndarray], labels: Sequence[str] =
         return outputs["value"], outputs["y"]
     if takes == "masks" and "confusion" in outputs:
         return outputs["confusion"], outputs["confusion"].sum(axis=2)
+    if takes == "texts" and "texts" in outputs:
+        return outputs["texts"].tolist(), outputs["true_texts"].tolist()
     if takes in ("tags", "labels") and "predicted" in outputs and labels:
         known = outputs["y"] >= 0
         if takes == "labels":

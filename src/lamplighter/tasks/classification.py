@@ -91,13 +91,12 @@ class Classification(Task):
         self.criterion = self._criterion(class_counts)
 
     def step(self, batch: Batch) -> Iterator[Loss]:
-        value, weight = self.loss_of(self.logits_of(batch), batch["y"])
+        value, weight = self.loss_of(self.model(*self.inputs_of(batch)), batch["y"])
         yield Loss(value, weight)
 
-    def logits_of(self, batch: Batch) -> Tensor:
-        """(N, classes)."""
-        logits: Tensor = self.model(self.norm(batch["x"]))
-        return logits
+    def inputs_of(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the model takes of a batch."""
+        return (self.norm(batch["x"]),)
 
     def loss_of(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The criterion's mean over the rows that have a label, and what these weigh."""
@@ -112,7 +111,7 @@ class Classification(Task):
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """``logits`` (N, classes) float32 and ``y`` (N,) of the rows that have a label."""
-        logits = self.logits_of(batch)
+        logits = self.model(*self.inputs_of(batch))
         self._check_shape(logits)
         labelled = target_present(batch["y"])
         return {"logits": full_precision(logits)[labelled], "y": batch["y"][labelled]}
@@ -148,7 +147,7 @@ class Classification(Task):
         return ExportSpec(for_export(network), "classification", outputs)
 
     def _check_inputs(self, signature: Signature) -> None:
-        """Raises DataError: the data's tensors are not those that `logits_of` takes."""
+        """Raises DataError: the data's tensors are not those that `inputs_of` takes."""
         if signature.vocabulary is not None:
             raise DataError("this data has texts; use task: {name: text-classification}")
 

@@ -56,9 +56,8 @@ class TextClassification(Classification):
     ) -> None:
         super().__init__(model, signature, None, seed, label_smoothing, loss, class_weights, class_counts, positive)
 
-    def logits_of(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.model(batch["input_ids"], batch["attention_mask"])
-        return logits
+    def inputs_of(self, batch: Batch) -> tuple[Tensor, ...]:
+        return batch["input_ids"], batch["attention_mask"]
 
     def export(self) -> ExportSpec:
         network = ExportedTextNetwork(self.model)

@@ -95,7 +95,7 @@ def test_two_processes_train_like_one(
     assert len(two["diary"].splitlines()) == 3, "only the first process writes"
 
 
-@pytest.mark.parametrize("then", ["", "-ema"])
+@pytest.mark.parametrize("then", ["-ema", pytest.param("", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_a_training_is_stopped_by_one_process_and_goes_on_in_another_number_of_processes(
     strategy: str, then: str, launch: Launcher, tmp_path: Path

@@ -33,7 +33,7 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("strategy", ["auto", "fsdp"])
+@pytest.mark.parametrize("strategy", ["auto", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_leave_the_run_that_one_leaves(strategy: str, tmp_path: Path) -> None:
     recipe = tmp_path / "scans.yaml"
     recipe.write_text(RECIPE)

@@ -1,4 +1,4 @@
-"""Scores of a bundle on labelled rows: a table with the target column, images in a folder per class, or with masks."""
+"""Scores of a bundle on labelled rows: a table with the target column, images in folders, tagged words, or texts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ import numpy as np
 from lamplighter.bundle.runtime import readers
 from lamplighter.bundle.runtime.bundle import Bundle
 from lamplighter.bundle.runtime.mask_folders import judge_masks
+from lamplighter.bundle.runtime.plain_texts import judge_texts
 from lamplighter.bundle.runtime.tagged_files import judge_tags
+from lamplighter.bundle.runtime.text_pairs import judge_pairs
 from lamplighter.core.errors import DataError, InputError
 from lamplighter.data.tables.reading import iter_rows
 from lamplighter.data.tables.values import category, numbers
-from lamplighter.metrics import classification, regression, segmentation, tagging
+from lamplighter.metrics import bootstrap, classification, language, regression, segmentation, tagging
+from lamplighter.metrics.base import inputs
+from lamplighter.metrics.of_texts import BLEU, ExactMatch
 from lamplighter.metrics.score import Score
 
 CHUNK = 256
+_JUDGES = {
+    "segmentation": judge_masks,
+    "tagging": judge_tags,
+    "language-model": judge_texts,
+    "seq2seq": judge_pairs,
+}
+"""Kinds whose rows do not stand in a table with a column of classes or numbers."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,8 @@ class Judged:
 
     Attributes:
         outputs: ``probabilities`` (N, K), ``answers`` (N,) and ``y`` (N,), or ``value`` (N, T) and ``y``, or
-            ``confusion`` (N, K, K) of pixels, or ``predicted`` and
-            ``y`` (N, M) of words, as `lamplighter.metrics.base.inputs` takes them.
+            ``confusion`` (N, K, K) of pixels, or ``predicted`` and ``y`` (N, M) of words, or ``texts`` and
+            ``true_texts`` (N,), as `lamplighter.metrics.base.inputs` takes them; or sums of a language model.
         columns: values of the columns that were asked for, one for each row.
     """
 
@@ -69,6 +80,13 @@ def scores_of(bundle: Bundle, outputs: dict[str, np.ndarray]) -> dict[str, Score
     if bundle.manifest.output.kind == "tagging":
         unknown = np.full(len(outputs["y"]), np.nan)  # the probability of the true tags is not part of answers
         return tagging.scores(outputs["predicted"], outputs["y"], unknown, bundle.manifest.output.labels)
+    if bundle.manifest.output.kind in ("language-model", "seq2seq"):
+        seed = int(bundle.manifest.recipe.get("seed", 0))
+        found = language.scores({name: each for name, each in outputs.items() if each.dtype != object}, seed)
+        for metric in (ExactMatch(), BLEU()) if "texts" in outputs else ():
+            score = bootstrap.score(metric, *inputs("texts", outputs), seed=seed)
+            found |= {} if score is None else {metric.key: score}
+        return found
     return {name: score for name, score in regression.scores(outputs["value"], outputs["y"]).items() if name != "loss"}
 
 
@@ -79,8 +97,9 @@ def judge_file(bundle: Bundle, data: Path, columns: Sequence[str] = (), progress
         bundle: a loaded bundle.
         data: CSV or Parquet with the target columns under their names in training, written like the training table
             where the file itself does not tell; or a folder with one folder of images for each class, in which files
-            that are no images are left alone; for a segmentation a folder of images and masks; for a
-            tagging CoNLL columns or JSON lines.
+            that are no images are left alone; for a segmentation a folder of images and masks; for a tagging CoNLL
+            columns or JSON lines; for a language model a text file or a folder of them; for a model that writes texts
+            a table with the column to be written.
         columns: of the file, whose values to keep; they need not be inputs of the model.
         progress: show a progress bar on a terminal.
 
@@ -90,14 +109,16 @@ def judge_file(bundle: Bundle, data: Path, columns: Sequence[str] = (), progress
     """
     from rich.progress import track
 
-    if bundle.manifest.output.kind == "segmentation":
-        if columns:
-            raise DataError(f"{data}: a folder of masks has no column '{columns[0]}'")
-        return Judged(judge_masks(bundle, data, progress), {})
-    if bundle.manifest.output.kind == "tagging":
-        if columns:
-            raise DataError(f"{data}: sentences have no column '{columns[0]}'")
-        return Judged(judge_tags(bundle, data, progress), {})
+    if bundle.manifest.output.kind == "masked-lm":
+        raise DataError(
+            f"{data}: a masked language model is scored where tokens are hidden at random, which its bundle does not "
+            "do; score its run: lamp evaluate RUN"
+        )
+    for kind, judge in _JUDGES.items():
+        if bundle.manifest.output.kind == kind:
+            if columns:
+                raise DataError(f"{data}: --by is not for {kind}; there is no column '{columns[0]}' to tell rows apart")
+            return Judged(judge(bundle, data, progress), {})
     predicted: list[np.ndarray] = []
     true: list[np.ndarray] = []
     kept: dict[str, list[Any]] = {name: [] for name in columns}

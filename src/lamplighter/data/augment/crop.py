@@ -26,7 +26,7 @@ class RandomCrop:
     >>> batch = {"x": torch.arange(16).reshape(1, 1, 4, 4), "y": torch.arange(16).reshape(1, 4, 4)}
     >>> cut = RandomCrop(2, 3)(batch, torch.Generator().manual_seed(0))
     >>> cut["x"].tolist(), bool((cut["x"][:, 0] == cut["y"]).all())
-    ([[[[8, 9, 10], [12, 13, 14]]]], True)
+    ([[[[9, 10, 11], [13, 14, 15]]]], True)
     """
 
     def __init__(self, height: Annotated[int, Field(ge=1)] = 256, width: Annotated[int, Field(ge=1)] = 256) -> None:

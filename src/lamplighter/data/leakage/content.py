@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamplighter.data.leakage.finding import split_of_rows
+from lamplighter.data.leakage.finding import rows_of, split_of_rows
 from lamplighter.data.source import Source
 from lamplighter.data.splits import NAMES
 
@@ -47,7 +47,7 @@ class Content:
 
 def read(source: Source) -> Content:
     """Everything the checks look at. Images that do not fit into memory are decoded once."""
-    splits = source.splits
+    splits = rows_of(source)
     positions = np.sort(np.concatenate([splits[name] for name in NAMES]))
     part = split_of_rows(splits, int(positions[-1]) + 1)[positions]
     table = source.columns() if hasattr(source, "columns") else None
@@ -64,12 +64,12 @@ def in_memory(source: Source, limit: int) -> bool:
     tensors = source.signature.tensors
     size = sum(int(np.prod([s or 1 for s in t.shape])) * np.dtype(t.dtype).itemsize for t in tensors)
     size = _DIGEST if None in tensors[0].shape else size
-    return size * sum(len(source.splits[name]) for name in NAMES) <= limit
+    return size * sum(len(source.split(name)) for name in NAMES) <= limit
 
 
 def targets_of(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Positions of all rows in the three splits, ascending, and their targets."""
-    positions = np.sort(np.concatenate([source.splits[name] for name in NAMES]))
+    positions = np.sort(np.concatenate([rows_of(source)[name] for name in NAMES]))
     return positions, _tensors(source, inputs=False)[1]
 
 
@@ -89,7 +89,7 @@ def _tensors(source: Source, inputs: bool) -> tuple[np.ndarray | None, np.ndarra
                 found[wanted[0]][-1] = _digests(found[wanted[0]][-1], batch["attention_mask"].numpy())
             if source.signature.targets[0].kind == "mask":
                 found["y"][-1] = found["y"][-1].reshape(len(found["y"][-1]), -1).max(axis=1)  # masks are not compared
-    order = np.argsort(np.concatenate([source.splits[name] for name in NAMES]))
+    order = np.argsort(np.concatenate([rows_of(source)[name] for name in NAMES]))
     together = {name: _stacked(parts)[order] for name, parts in found.items()}
     return (together[wanted[0]] if inputs else None), together["y"]
 

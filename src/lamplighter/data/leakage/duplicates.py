@@ -60,7 +60,9 @@ def exact(rows: Content, source: Source) -> Finding | None:
         message=f"{counted(found, rows.sizes)} have the same inputs as a row of an earlier split",
         rows=len(pairs),
         examples=examples(pairs, rows, row_names(source)),
-        advice="Remove the copies, or keep them together: data: {split: {by: group, ...}}",
+        advice="Remove the copies from the texts"
+        if getattr(source, "packed", False)
+        else "Remove the copies, or keep them together: data: {split: {by: group, ...}}",
     )
 
 

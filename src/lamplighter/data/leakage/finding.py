@@ -43,6 +43,18 @@ class Finding:
         return {**asdict(self), "examples": list(self.examples)}
 
 
+def rows_of(source: Any) -> dict[str, np.ndarray]:
+    """Positions of the rows of each split.
+
+    Where rows are packed (`lamplighter.data.source.Source`), what ``splits`` divides are no rows; these are then
+    counted through, first those of train.
+    """
+    if not getattr(source, "packed", False):
+        return {name: source.splits[name] for name in NAMES}
+    ends = np.cumsum([len(source.split(name)) for name in NAMES])
+    return dict(zip(NAMES, np.split(np.arange(ends[-1]), ends[:-1])))
+
+
 def split_of_rows(splits: Any, rows: int) -> np.ndarray:
     """(rows,) 0 train, 1 val, 2 test, -1 in no split."""
     part = np.full(rows, -1)
@@ -55,7 +67,7 @@ def row_names(source: Any) -> Callable[[int], str]:
     """How to name a row of a data set: file and line of a table, path of an image, else its position."""
     if hasattr(source, "table"):
         return source.table().where
-    splits = source.splits
+    splits = rows_of(source)
     part = split_of_rows(splits, 1 + max(int(splits[name].max()) for name in NAMES))
 
     def name(row: int) -> str:

@@ -39,7 +39,7 @@ class Reversal(Pairs):
 
     >>> source = Reversal(rows=40, shortest=3, longest=3)
     >>> source.raw("test", np.array([0])), source.tokenizer.decode(source.split("test").fetch(np.array([0]))["y"][0])
-    ([{'text': 'x r z'}], 'z r x')
+    ([{'text': 't n r'}], 'r n t')
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from lamplighter.core.errors import DataError
 from lamplighter.core.registry import FromData
 from lamplighter.core.signature import Column, Signature
 from lamplighter.data.documents import divide, passages, read_documents, units_of
-from lamplighter.data.packing import pack
+from lamplighter.data.packing import pack_passages
 from lamplighter.data.sources._texts import decide_format
 from lamplighter.data.split_rules import SplitKeys
 from lamplighter.data.splits import NAMES, Splits
@@ -92,7 +92,8 @@ class TextFiles:
         self.tokenizer = Encoder(layout.asset)
         ends = layout.vocabulary.eos if around == "begin" else None
         end = "" if ends is None else str(self.tokenizer.tokenizer.id_to_token(ends))
-        self._texts = {name: self._packed(*parts[name], length, end, join) for name in NAMES}
+        room = length - len(self.tokenizer.begin) - len(self.tokenizer.end)
+        self._texts = {name: pack_passages(*parts[name], self.tokenizer, room, end, join) for name in NAMES}
         short = next((name for name in NAMES if not self._texts[name]), None)
         if short is not None:
             raise DataError(f"{path}: the {short} split has no text; use more files, or other shares (data.split)")
@@ -128,17 +129,3 @@ class TextFiles:
     def resolved(self) -> dict[str, Any]:
         """The tokenizer's fingerprint beside what was asked for."""
         return dict(self._resolved)
-
-    def _packed(self, texts: list[str], ends: list[bool], length: int, end: str, join: bool) -> list[str]:
-        """Rows as texts. Where a passage was cut off, a row ends, too."""
-        groups: list[list[str]] = []
-        goes_on = False
-        for text, last in zip(texts, ends):
-            if not goes_on:
-                groups.append([])
-            lead = "" if end or not groups[-1] else "\n\n"
-            groups[-1].append(lead + text.strip() + (end if last else ""))
-            goes_on = last and join
-        encode = self.tokenizer.tokenizer.encode_batch_fast
-        room = length - len(self.tokenizer.begin) - len(self.tokenizer.end)
-        return pack(groups, lambda rows: [len(row) for row in encode(list(rows), add_special_tokens=False)], room)

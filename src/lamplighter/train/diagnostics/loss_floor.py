@@ -13,6 +13,8 @@ from lamplighter.train.diagnostics.phases import phases
 from lamplighter.train.undisturbed import task_undisturbed
 
 _ITERATIONS = 200
+_NUMBERS = 2**20  # answers, beyond which looking for the floor would take minutes
+_HISTORY = 2**24  # numbers that the minimiser keeps of earlier steps, at most
 
 
 def loss_floor(task: Task, batch: Batch, constant: bool = False) -> float | None:
@@ -29,7 +31,8 @@ def loss_floor(task: Task, batch: Batch, constant: bool = False) -> float | None
 
     Returns:
         The floor; ``-inf`` when the loss has none; None when the task is of another kind (several networks or
-        optimizers, or a step that does more than call the model once on the batch).
+        optimizers, or a step that does more than call the model once on the batch), when its loss changes from call to
+        call, as where tokens are hidden at random, and for more than a million answers.
     """
     model = getattr(task, "model", None)
     if not isinstance(model, nn.Module) or len(task.optimizers) > 1:
@@ -39,9 +42,11 @@ def loss_floor(task: Task, batch: Batch, constant: bool = False) -> float | None
     with task_undisturbed(task, parameters=False):
         task.train()
         try:
-            task.model = free = _Free(model, groups)
+            task.model = free = _Free(model, groups, constant)
             first = _total(task, batch)
-            if free.answers is None or first is None:
+            if free.answers is None or first is None or free.answers.numel() > _NUMBERS:
+                return None
+            if _changes(first, _total(task, batch)):
                 return None
             free.answers.requires_grad_()
             return _minimum(task, batch, free.answers)
@@ -75,27 +80,35 @@ class _OtherUseError(Exception):
 class _Free(nn.Module):
     """In the place of a network: looks up the answer for each row, whatever the row holds."""
 
-    def __init__(self, model: nn.Module, groups: Tensor) -> None:
+    def __init__(self, model: nn.Module, groups: Tensor, constant: bool) -> None:
         super().__init__()
         self.original = [model]  # in a list, so that it is no submodule
-        self.groups = groups
+        self.groups, self.constant = groups, constant
         self.answers: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor) or len(x) != len(self.groups):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if not all(isinstance(x, Tensor) and len(x) == len(self.groups) for x in inputs):
             raise _OtherUseError
         if self.answers is None:
             with torch.no_grad():
-                shown = self.original[0](x)
+                shown = self.original[0](*inputs)
             if not isinstance(shown, Tensor) or len(shown) != len(self.groups):
                 raise _OtherUseError
+            if len(inputs) > 1 and not self.constant:  # a decoder is shown more than the batch's inputs: the target
+                self.groups = _alike({"groups": self.groups, **{str(i): x for i, x in enumerate(inputs)}})
             first_of = torch.stack([(self.groups == group).nonzero()[0, 0] for group in self.groups.unique()])
             self.answers = shown.float()[first_of].clone(memory_format=torch.contiguous_format)  # LBFGS needs views
         return self.answers[self.groups]
 
 
 def _minimum(task: Task, batch: Batch, answers: Tensor) -> float:
-    optimizer = torch.optim.LBFGS([answers], max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-7)
+    optimizer = torch.optim.LBFGS(
+        [answers],
+        max_iter=_ITERATIONS,
+        line_search_fn="strong_wolfe",
+        tolerance_change=1e-7,
+        history_size=min(100, max(1, _HISTORY // answers.numel())),
+    )
     lowest = math.inf
 
     def closure() -> Tensor:
@@ -112,6 +125,11 @@ def _minimum(task: Task, batch: Batch, answers: Tensor) -> float:
 
     start = float(optimizer.step(closure).detach())
     return -math.inf if lowest < start - 100 * max(1.0, abs(start)) else lowest
+
+
+def _changes(first: Tensor, again: Tensor | None) -> bool:
+    """Whether the same answers got two losses."""
+    return again is None or not torch.allclose(first, again, rtol=1e-4, equal_nan=True)
 
 
 def _total(task: Task, batch: Batch) -> Tensor | None:
