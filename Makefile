@@ -42,6 +42,7 @@ bench: $(VENV)/.installed  ## side-by-side benchmarks into benchmarks/results
 	$(BIN)/python benchmarks/train_fashion.py
 	$(BIN)/python benchmarks/train_overhead.py
 	$(BIN)/python benchmarks/serve_plain.py
+	$(BIN)/python benchmarks/models.py
 
 docs: $(VENV)/.installed  ## build the documentation into site/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

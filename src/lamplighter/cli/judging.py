@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -18,11 +18,15 @@ from lamplighter.metrics import bootstrap
 from lamplighter.metrics.base import Metric, inputs
 from lamplighter.metrics.slices import Group, group, score_groups
 
+if TYPE_CHECKING:
+    from lamplighter.tasks.base import Task
+
 _USUAL: dict[str, tuple[str, ...]] = {
     "category": ("accuracy", "f_beta", "log_loss"),
     "mask": ("mean_iou", "dice"),
     "tags": ("accuracy",),
     "entities": ("entity_f1", "accuracy"),
+    "text": ("exact_match", "bleu"),
 }
 """What is asked about a kind of target when nothing is named; of numbers ``mae`` and ``rmse``."""
 
@@ -38,6 +42,7 @@ class Judged:
         signature: of the data.
         rows: something that is equal for two models that answered the same rows.
         seed: of the intervals.
+        task: of a run; it knows best what a metric takes.
     """
 
     about: str
@@ -46,6 +51,7 @@ class Judged:
     signature: Signature
     rows: Any
     seed: int
+    task: Task | None = None
 
     def of(self, metric: Metric) -> tuple[Any, Any]:
         """Predictions and truth as a metric takes them.
@@ -53,6 +59,8 @@ class Judged:
         Raises:
             DataError: there is nothing of the kind.
         """
+        if self.task is not None:
+            return self.task.metric_inputs(metric.takes, self.outputs)
         return inputs(metric.takes, self.outputs, self.signature.labels)
 
 
@@ -115,6 +123,7 @@ def _judge(path: Path, data: Path | None, split: str | None, again: bool, by: Se
 
 
 def _judge_run(path: Path, split: str, again: bool, by: Sequence[str]) -> Judged:
+    from lamplighter.data.leakage.finding import rows_of
     from lamplighter.run import Run
 
     if split not in ("train", "val", "test"):
@@ -126,12 +135,13 @@ def _judge_run(path: Path, split: str, again: bool, by: Sequence[str]) -> Judged
         if name not in known:
             hint = registry.did_you_mean(name, known)
             raise DataError(f"--by {name}: the model takes in no such column{hint}; it takes {', '.join(known)}")
-    _, outputs, positions = run.answers(split, again)
+    task, outputs, positions = run.answers(split, again)
     rows = source.raw(split, positions) if by else []
     columns = {name: [row[name] if isinstance(row, dict) else row for row in rows] for name in by}
     about = {"val": "on the validation split, which chose the weights", "train": "on the training split"}
-    where = (source.splits[split][positions].tolist(), outputs.get("y", positions).tolist())
-    return Judged(about.get(split, "on the test split"), outputs, columns, source.signature, where, run.recipe.seed)
+    where = (rows_of(source)[split][positions].tolist(), outputs.get("y", positions).tolist())
+    said = about.get(split, "on the test split")
+    return Judged(said, outputs, columns, source.signature, where, run.recipe.seed, task)
 
 
 def _metric(text: str) -> Metric:
@@ -149,6 +159,11 @@ def _usual(judged: Judged, by: Sequence[str]) -> list[Metric]:
     kind = judged.signature.targets[0].kind
     if kind == "tags" and any(label.startswith("B-") for label in judged.signature.labels):
         kind = "entities"  # type: ignore[assignment]
+    if kind == "tokens":
+        raise LamplighterError(
+            "a language model is judged by sums over tokens, not row by row: 'lamp evaluate RUN' or '--split val' tell "
+            "its perplexity; --by, --metric and --against are for other tasks"
+        )
     names = _USUAL.get(kind, ("mae", "rmse"))
     return [registry.build("metric", name, {}) for name in (names[:1] if by else names)]
 

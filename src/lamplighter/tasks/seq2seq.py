@@ -18,6 +18,7 @@ from lamplighter.core.signature import Signature
 from lamplighter.data.source import Batch, Source
 from lamplighter.losses.cross_entropy import CrossEntropy
 from lamplighter.metrics import bootstrap, language
+from lamplighter.metrics.base import Takes
 from lamplighter.metrics.of_texts import BLEU, ExactMatch
 from lamplighter.metrics.score import Score
 from lamplighter.models.generation.beam import beam_search
@@ -112,6 +113,9 @@ class Seq2SeqTask(Task):
             **language.scores(outputs, self.seed),
             **{name: score for name, score in own.items() if score is not None},
         }
+
+    def metric_inputs(self, takes: Takes, outputs: dict[str, np.ndarray]) -> tuple[Any, Any]:
+        return self._texts(outputs) if takes == "texts" else super().metric_inputs(takes, outputs)
 
     def shown(self, source: Source) -> dict[str, Any]:
         """``samples``: test rows, what the model writes for them, and the true target."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lamplighter.bundle.runtime.bundle import Bundle
-from lamplighter.bundle.runtime.kinds.texts import TextKind
+from lamplighter.bundle.runtime.kinds.texts import TextKind, padded
 from lamplighter.bundle.runtime.progress import progress as show_progress
 from lamplighter.core.errors import DataError
 from lamplighter.data.documents import read_documents
@@ -46,18 +46,20 @@ def judge_texts(bundle: Bundle, data: Path, progress: bool = True) -> dict[str, 
     found: list[dict[str, np.ndarray]] = []
     with show_progress("rows", lambda: len(rows), progress) as advance:
         for start in range(0, len(rows), _ROWS):
-            tensors = bundle.preprocess([{bundle.manifest.signature.inputs[0].name: row} for row in rows[start:][:_ROWS]])
-            found.append(_sums(bundle, tensors, known))
-            advance(len(tensors["input_ids"]))
+            part = rows[start : start + _ROWS]
+            ids, mask = padded(list(encoder.texts(part).ids), kind.vocabulary.pad)
+            found.append(_sums(bundle, ids, mask, known))
+            advance(len(part))
     sums = {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
     if not sums or not sums["tokens"].any():
         raise DataError(f"{data}: there is no token to foretell in this text")
     return sums
 
 
-def _sums(bundle: Bundle, tensors: dict[str, np.ndarray], bytes_of: np.ndarray | None) -> dict[str, np.ndarray]:
+def _sums(
+    bundle: Bundle, ids: np.ndarray, mask: np.ndarray, bytes_of: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Of the rows that have a second token."""
-    ids, mask = tensors["input_ids"], tensors["attention_mask"]
     log_p = bundle.network({"input_ids": ids, "attention_mask": mask})["log_probabilities"].astype(np.float64)
     counts = mask.copy()
     counts[:, 0] = False  # nothing foretells the first token

@@ -98,7 +98,7 @@ def held_against_shuffles(task: Task, outputs: dict[str, np.ndarray], steps: int
         seed: of the shuffles.
 
     Raises:
-        TrainingError: there is no ``y``.
+        TrainingError: there is no ``y``, or the loss does not depend on it: it was summed up in ``task.evaluate``.
     """
     if "y" not in outputs:
         raise TrainingError("this task's evaluate gives no 'y', so there are no targets to shuffle")
@@ -107,6 +107,8 @@ def held_against_shuffles(task: Task, outputs: dict[str, np.ndarray], steps: int
     shuffled = [
         task.metrics({**outputs, "y": outputs["y"][draws.permutation(n)]})["loss"] for _ in range(_PERMUTATIONS)
     ]
+    if len(set(shuffled)) == 1 and shuffled[0] == loss and len(np.unique(outputs["y"], axis=0)) > 1:
+        raise TrainingError("this task's loss is measured before its targets can be shuffled; nothing can be said")
     p_value = (sum(not other > loss for other in shuffled) + 1) / (_PERMUTATIONS + 1)
     mean, constant = float(np.mean(shuffled)), _constant_loss(task, outputs)
     real = p_value <= ALPHA and (constant is None or loss < constant - LEAST * abs(constant))
