@@ -43,6 +43,21 @@ train:
   checkpoint_steps: 3
   callbacks: [{{name: mixup}}, {{name: ema, decay: 0.9}}, {{name: top-k, k: 2}}, {{name: early-stopping, patience: 50}}]
 """
+MASKED = """
+name: masked
+device: cpu
+threads: 1
+data: {{name: text-files, path: {path}, tokenizer: words, vocab_size: 60, length: 16, around: both, batch_size: 16}}
+model: {{name: bert, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32,
+  max_position_embeddings: 16}}
+task: {{name: masked-lm, whole_words: true}}
+train:
+  epochs: 5
+  precision: fp32
+  accumulate: 2
+  optimizer: {{name: adamw, lr: 0.01}}
+  checkpoint_steps: 3
+"""
 KILLS = [pytest.param(seed, marks=() if seed < 2 else pytest.mark.slow) for seed in range(10)]
 
 
@@ -94,6 +109,31 @@ def test_killed_at_a_random_moment(seed: int, recipe: Path, whole: tuple[Path, f
         assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours), name
     assert _diary(out) == _diary(whole[0])
     assert _scores(out) == _scores(whole[0])
+
+
+def test_a_masked_language_model_hides_the_same_tokens_again(tmp_path: Path) -> None:
+    """Killed after a checkpoint in the middle of an epoch: which tokens are hidden is drawn on from there."""
+    words = np.random.default_rng(0).choice([f"word{number}" for number in range(40)], 6000)
+    (tmp_path / "text.txt").write_text(" ".join(words))
+    recipe = tmp_path / "masked.yaml"
+    recipe.write_text(MASKED.format(path=tmp_path / "text.txt"))
+    untouched = fit(Recipe.load(recipe), tmp_path / "whole", progress=False).path
+    out = tmp_path / "run"
+    code = f"import lamplighter as lamp; lamp.fit({str(recipe)!r}, {str(out)!r}, progress=False)"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "last" / "model.safetensors").exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    fit(Recipe.load(recipe), out, resume=True, progress=False)
+    for name in ("best", "last"):
+        ours, theirs = (load_file(path / "checkpoints" / name / "model.safetensors") for path in (out, untouched))
+        assert ours.keys() == theirs.keys() and all(np.array_equal(ours[key], theirs[key]) for key in ours), name
+    assert _diary(out) == _diary(untouched)
+    assert _scores(out) == _scores(untouched)
 
 
 def _lines(out: Path) -> int:

@@ -52,6 +52,8 @@ ELSEWHERE = {
     "core/schema.py": "core/test_recipe.py",
     "data/source.py": "contract/test_source.py",
     "bundle/runtime/tagged_files.py": "test_text_service.py",
+    "bundle/runtime/plain_texts.py": "test_language_service.py",
+    "bundle/runtime/text_pairs.py": "test_language_service.py",
     "tasks/base.py": "tasks/test_classification.py",
     "evaluate/classified.py": "evaluate/test_report.py",
     "evaluate/examples.py": "evaluate/test_report.py",

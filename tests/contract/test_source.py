@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,15 @@ def text_files_of_documents(folder: Path) -> Params:
     for i, words in enumerate(_sentences(60)):
         (folder / f"{i:03}.txt").write_text(" ".join(words[:9]), encoding="utf-8")
     return {"path": str(folder), "tokenizer": "wordpiece", "vocab_size": 80, "length": 16, "around": "both"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def npm_packages() -> Iterator[None]:
+    """Packages that `npm install --prefix tests/browser` put there are found, as are those of the user."""
+    own = str(Path(__file__).parent.parent / "browser" / "node_modules")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NODE_PATH", own, prepend=os.pathsep)
+        yield
 
 
 def moby_dick(folder: Path) -> Params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from lamplighter.core.seeding import generator
 from lamplighter.data.leakage import Finding, check
 from lamplighter.data.sources.digits import Digits
+from lamplighter.data.sources.text_files import TextFiles
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -52,3 +54,26 @@ def test_numeric_targets_and_other_sources_do_not_crash(tmp_path: Any) -> None:
     rows = [f"{rng.normal()},{'abc'[rng.integers(3)]},,{rng.normal()}" for _ in range(80)]
     path.write_text("\n".join(["size,kind,empty,price", *rows]))
     assert check(Table(str(path), "price")) == []
+
+
+def test_a_passage_in_two_documents_is_found_among_packed_rows(tmp_path: Path) -> None:
+    """No passage is there twice, until a document of test becomes a copy of one of training."""
+    words = [f"w{number}" for number in range(400)]
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        (tmp_path / f"{number:02}.txt").write_text(" ".join(rng.choice(words, 60)))
+    params: dict[str, Any] = {"tokenizer": "words", "vocab_size": 500, "length": 22, "join": False}
+    source = TextFiles(str(tmp_path), **params)
+    assert check(source) == []
+    train, test = (tmp_path / f"{int(source.splits[name][0]):02}.txt" for name in ("train", "test"))
+    test.write_text(train.read_text())
+    copied = TextFiles(str(tmp_path), splits=source.splits, **params)
+    (found,) = check(copied)
+    assert (found.check, found.certain, found.rows) == ("exact-duplicates", True, 3)
+    assert found.advice == "Remove the copies from the texts"
+    for example in found.examples:
+        own, twin = (int(part.split()[1]) for part in example.split(" = "))
+        sizes = len(copied.split("train")), len(copied.split("val"))
+        (held_out,) = copied.raw("test", np.array([own - sum(sizes)]))
+        (trained,) = copied.raw("train", np.array([twin]))
+        assert held_out == trained and "(test)" in example and "(train)" in example

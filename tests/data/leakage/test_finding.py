@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from lamplighter.data.leakage import finding
 from lamplighter.data.leakage.finding import Finding
 from lamplighter.data.sources.digits import Digits
+from lamplighter.data.sources.text_files import TextFiles
 from lamplighter.data.splits import Splits
 
 
@@ -24,6 +26,19 @@ def test_rows_are_named_by_line_or_by_position(tumours: Any) -> None:
     digits = Digits()
     row = int(digits.splits.val[3])
     assert finding.row_names(digits)(row) == f"row {row} (val)"
+
+
+def test_packed_rows_are_counted_through(tmp_path: Path) -> None:
+    """Their splits divide documents, of which there are fewer."""
+    for number in range(24):
+        (tmp_path / f"{number:02}.txt").write_text(f"{number} times one word after another " * (2 + number % 5))
+    source = TextFiles(str(tmp_path), vocab_size=300, length=8)
+    sizes = [len(source.split(name)) for name in ("train", "val", "test")]
+    assert sum(sizes) > 24
+    rows = finding.rows_of(source)
+    assert [len(each) for each in rows.values()] == sizes
+    assert np.concatenate(list(rows.values())).tolist() == list(range(sum(sizes)))
+    assert finding.row_names(source)(sizes[0] + 1) == f"row {sizes[0] + 1} (val)"
 
 
 def test_the_split_of_every_row() -> None:

@@ -96,6 +96,13 @@ def test_a_task_without_targets_is_refused(make_task: Make) -> None:
         held_against_shuffles(make_task(), {"value": np.zeros(3)}, 0, 0)
 
 
+@pytest.mark.parametrize("sums", ["nll", "log_loss"])
+def test_a_loss_that_was_summed_up_before_is_no_evidence(sums: str, make_task: Make) -> None:
+    """Shuffling ``y`` could not change it, and every network would seem no better than chance."""
+    with pytest.raises(TrainingError, match="sums its loss up"):
+        held_against_shuffles(make_task(), {sums: np.ones(3), "y": np.arange(3)}, 0, 0)
+
+
 def test_the_trainer_is_left_as_it_was(make_trainer: Make, everything: Make) -> None:
     trainer = make_trainer(settings={"callbacks": [{"name": "early-stopping"}]})
     before = everything(trainer)

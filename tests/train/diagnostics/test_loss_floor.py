@@ -117,3 +117,50 @@ def test_the_task_is_left_as_it_was(everything: Make) -> None:
         loss_floor(task, {"x": X, "y": CLASSES})
         assert task.model is model
         assert everything(task) == before
+
+
+class Pair(nn.Module):
+    """A network of two inputs, as those of texts are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * other[:, None]
+
+
+class OfPairs(Floored):
+    """Its network is shown the target of the row, as a decoder is, or nothing new; or its loss is drawn."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__(Pair(), F.cross_entropy)
+        self.shown = shown
+
+    def step(self, batch: Batch) -> Iterator[Loss]:
+        y = batch["y"]
+        other = y.float() if self.shown == "target" else torch.ones(len(y))
+        chosen = torch.rand(len(y)) < (0.5 if self.shown == "noise" else 1.0)
+        yield Loss(self.loss(self.model(batch["x"], other)[chosen], y[chosen]), len(y))
+
+
+def test_a_network_of_two_inputs() -> None:
+    """Rows that differ only in what else the network is shown may get answers of their own."""
+    x, y = X[:16].clone(), CLASSES[:16].clone()
+    x[1:4], y[:4] = x[0], torch.tensor([0, 0, 0, 1])
+    batch = {"x": x, "y": y}
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert loss_floor(OfPairs("nothing new"), batch) == pytest.approx(entropy / 4, abs=5e-3)
+    assert loss_floor(OfPairs("target"), batch) == pytest.approx(0, abs=5e-3)
+    shares = y.bincount() / 16
+    constant = float(-(shares * shares.log())[shares > 0].sum())
+    assert loss_floor(OfPairs("target"), batch, constant=True) == pytest.approx(constant, rel=1e-3)
+
+
+def test_a_loss_that_is_drawn_and_very_many_answers_have_no_known_floor() -> None:
+    drawn = OfPairs("noise")
+    with torch.no_grad():
+        for parameter in drawn.parameters():
+            parameter.mul_(1e-6)  # equal answers for all rows: at the start no draw makes a difference
+    assert loss_floor(drawn, {"x": X, "y": CLASSES}) is None
+    assert loss_floor(Floored(net(40_000), F.cross_entropy), {"x": X, "y": CLASSES}) is None

@@ -56,9 +56,7 @@ def judge_texts(bundle: Bundle, data: Path, progress: bool = True) -> dict[str, 
     return sums
 
 
-def _sums(
-    bundle: Bundle, ids: np.ndarray, mask: np.ndarray, bytes_of: np.ndarray | None
-) -> dict[str, np.ndarray]:
+def _sums(bundle: Bundle, ids: np.ndarray, mask: np.ndarray, bytes_of: np.ndarray | None) -> dict[str, np.ndarray]:
     """Of the rows that have a second token."""
     log_p = bundle.network({"input_ids": ids, "attention_mask": mask})["log_probabilities"].astype(np.float64)
     counts = mask.copy()

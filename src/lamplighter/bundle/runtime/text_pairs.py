@@ -1,4 +1,4 @@
-"""A bundle that writes texts, over a table of texts and what should be written: answers beside the truth, for scores."""
+"""A bundle that writes texts, over a table with the right ones: answers beside the truth, for scores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judge_pairs(bundle: Bundle, data: Path, progress: bool = True) -> dict[str, 
     kind = bundle.kind
     assert isinstance(kind, TextKind)
     if not data.is_file():
-        raise DataError(f"{data}: there is no such file; this model is scored on a table of texts and what is to be written")
+        raise DataError(f"{data}: there is no such file; name a table with texts and what is to be written for each")
     rows = _rows(bundle, data)
     found: list[dict[str, np.ndarray]] = []
     with show_progress("rows", lambda: 0, progress) as advance:

@@ -67,12 +67,6 @@ def in_memory(source: Source, limit: int) -> bool:
     return size * sum(len(source.split(name)) for name in NAMES) <= limit
 
 
-def targets_of(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of all rows in the three splits, ascending, and their targets."""
-    positions = np.sort(np.concatenate([rows_of(source)[name] for name in NAMES]))
-    return positions, _tensors(source, inputs=False)[1]
-
-
 def _tensors(source: Source, inputs: bool) -> tuple[np.ndarray | None, np.ndarray]:
     """The first input tensor, if it is wanted, and the targets, in the order of ascending positions."""
     wanted = [*([source.signature.tensors[0].name] if inputs else []), "y"]

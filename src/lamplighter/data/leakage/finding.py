@@ -46,8 +46,8 @@ class Finding:
 def rows_of(source: Any) -> dict[str, np.ndarray]:
     """Positions of the rows of each split.
 
-    Where rows are packed (`lamplighter.data.source.Source`), what ``splits`` divides are no rows; these are then
-    counted through, first those of train.
+    Where rows are packed (`lamplighter.data.sources.text_files.TextFiles`), what ``splits`` divides are no rows; these
+    are then counted through, first those of train.
     """
     if not getattr(source, "packed", False):
         return {name: source.splits[name] for name in NAMES}

@@ -46,7 +46,7 @@ def loss_floor(task: Task, batch: Batch, constant: bool = False) -> float | None
             first = _total(task, batch)
             if free.answers is None or first is None or free.answers.numel() > _NUMBERS:
                 return None
-            if _changes(first, _total(task, batch)):
+            if _is_drawn(task, batch, free):
                 return None
             free.answers.requires_grad_()
             return _minimum(task, batch, free.answers)
@@ -127,9 +127,12 @@ def _minimum(task: Task, batch: Batch, answers: Tensor) -> float:
     return -math.inf if lowest < start - 100 * max(1.0, abs(start)) else lowest
 
 
-def _changes(first: Tensor, again: Tensor | None) -> bool:
-    """Whether the same answers got two losses."""
-    return again is None or not torch.allclose(first, again, rtol=1e-4, equal_nan=True)
+def _is_drawn(task: Task, batch: Batch, free: _Free) -> bool:
+    """Whether the same answers, which are far from equal to each other, get two losses."""
+    kept, free.answers = free.answers, None if free.answers is None else torch.randn_like(free.answers)
+    first, again = _total(task, batch), _total(task, batch)
+    free.answers = kept
+    return first is None or again is None or not torch.allclose(first, again, rtol=1e-4, equal_nan=True)
 
 
 def _total(task: Task, batch: Batch) -> Tensor | None:
