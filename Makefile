@@ -21,8 +21,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## train, serve, replay live traffic, watch the drift alarm fire; keeps serving
 	$(BIN)/lamp demo
 
-test: $(VENV)/.installed  ## the whole suite but the long proofs
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## the whole suite but the long proofs, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.installed  ## the long proofs
 	$(BIN)/python -m pytest -m slow

@@ -22,6 +22,7 @@ from lamplighter.metrics.score import Score
 from lamplighter.nn.language import NextToken, shows_states
 from lamplighter.tasks.base import Loss, Task, for_export
 from lamplighter.tasks.counted import BigramCounts, UnigramCounts, count_pairs, count_tokens
+from lamplighter.tasks.looking import looks_ahead
 from lamplighter.tasks.samples import continuations
 from lamplighter.tasks.token_sums import check_logits, joined, row_sums
 
@@ -44,7 +45,7 @@ class LanguageModel(Task):
         baselines: whether to compare with unigram and bigram counts.
 
     Raises:
-        DataError: the data has no tokens as target.
+        DataError: the data has no tokens as target, or the model looks ahead.
     """
 
     monitor = ("loss", "min")
@@ -66,6 +67,11 @@ class LanguageModel(Task):
         self.vocab_size = check_tokens_are_the_target(signature, "language-model")
         self.signature = signature
         self.model = model
+        if looks_ahead(model, self.vocab_size):
+            raise DataError(
+                f"task language-model: {type(model).__name__} sees the token that it is to foretell; take a model that "
+                "looks back only (gpt2, llama, lstm, tcn), or task: {name: masked-lm}"
+            )
         self.tokenizer, self.rows, self.seed = tokenizer, rows, seed
         self.label_smoothing = label_smoothing
         self.max_new_tokens, self.baselines = max_new_tokens, baselines

@@ -26,6 +26,7 @@ from lamplighter.tasks.base import Loss, Task, for_export
 from lamplighter.tasks.counted import UnigramCounts, count_tokens
 from lamplighter.tasks.hiding import chosen, fixed_numbers, hidden
 from lamplighter.tasks.language_model import check_tokens_are_the_target
+from lamplighter.tasks.looking import looks_ahead
 from lamplighter.tasks.token_sums import check_logits, joined, row_sums
 
 
@@ -87,6 +88,9 @@ class MaskedLM(Task):
         self.mask_token_id, self.share = vocabulary.mask, share
         self.whole_words, self.pseudo_perplexity, self.baselines = whole_words, pseudo_perplexity, baselines
         self.criterion = CrossEntropy(label_smoothing)
+        if not isinstance(model, UnigramCounts) and not looks_ahead(model, self.vocab_size):
+            name = type(model).__name__
+            self.notes = [f"{name} does not look at what stands behind a hidden token; a model such as bert does"]
         specials = meanings(vocabulary) if tokenizer is None else special_ids(tokenizer.tokenizer)
         special = np.isin(np.arange(self.vocab_size), specials)
         begins = np.ones(self.vocab_size, bool) if tokenizer is None else begins_word(tokenizer.tokenizer)
